@@ -1,0 +1,59 @@
+package store
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// migrate applies every file of migrations/ that this database has not seen, in name
+// order, each in one transaction. Statements end with a semicolon at a line's end.
+func (db *DB) migrate(ctx context.Context) error {
+	if err := db.Write(ctx, func(tx *Tx) error {
+		_, err := tx.Exec(`CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)`)
+		return err
+	}); err != nil {
+		return err
+	}
+	names, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		text, err := migrations.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		if err := db.Write(ctx, func(tx *Tx) error { return apply(tx, name, string(text)) }); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func apply(tx *Tx, name, text string) error {
+	var at int64
+	err := tx.QueryRow(`SELECT applied_at FROM migration WHERE name = $1`, name).Scan(&at)
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, ErrNoRows) {
+		return err
+	}
+	for statement := range strings.SplitSeq(text, ";\n") {
+		if strings.TrimSpace(statement) == "" {
+			continue
+		}
+		if _, err := tx.Exec(statement); err != nil {
+			return fmt.Errorf("%s: %w", strings.TrimSpace(statement), err)
+		}
+	}
+	_, err = tx.Exec(`INSERT INTO migration (name, applied_at) VALUES ($1, $2)`, name, tx.NowMs())
+	return err
+}

@@ -1,0 +1,55 @@
+package store_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/matchyard/matchyard/internal/store"
+	"github.com/matchyard/matchyard/internal/store/storetest"
+)
+
+func TestWriteThenRead(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB, _ *storetest.Clock) {
+		ctx := t.Context()
+		insert := func(tx *store.Tx) error {
+			_, err := tx.Exec(`INSERT INTO lease (name, holder, expires_at) VALUES ($1, $2, $3)`, "a", "me", tx.NowMs())
+			return err
+		}
+		if err := db.Write(ctx, insert); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Write(ctx, insert); !errors.Is(err, store.ErrUnique) {
+			t.Fatalf("second insert: got %v, want ErrUnique", err)
+		}
+		var holder string
+		err := db.Read(ctx, func(tx *store.Tx) error {
+			return tx.QueryRow(`SELECT holder FROM lease WHERE `+tx.In("name", 1), store.List(tx, []string{"a", "b"})).Scan(&holder)
+		})
+		if err != nil || holder != "me" {
+			t.Fatalf("got %q, %v; want me", holder, err)
+		}
+	})
+}
+
+func TestKeyUUIDRoundTrip(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB, _ *storetest.Clock) {
+		if err := db.Write(t.Context(), func(tx *store.Tx) error {
+			last, text := store.Key(0), ""
+			for range 10000 {
+				k, tail := tx.NewKey(), store.Tail()
+				u := k.UUID(tail)
+				k2, tail2, err := store.ParseUUID(u)
+				if err != nil || k2 != k || tail2 != tail {
+					t.Fatalf("%s: got %d %d %v, want %d %d", u, k2, tail2, err, k, tail)
+				}
+				if k <= last || u <= text {
+					t.Fatalf("%s (%d) after %s (%d)", u, k, text, last)
+				}
+				last, text = k, u
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -1,0 +1,152 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+var (
+	startOnce sync.Once
+	serverURL string // postgres://…/ without a database name
+	startErr  error
+	databases atomic.Int64
+)
+
+// PostgresURL makes an empty database for this test and returns its URL. The database is
+// dropped when the test ends.
+func PostgresURL(t testing.TB) string {
+	t.Helper()
+	startOnce.Do(func() {
+		if serverURL = os.Getenv("MATCHYARD_TEST_POSTGRES"); serverURL == "" {
+			serverURL, startErr = start()
+		}
+	})
+	if startErr != nil {
+		t.Fatalf("no PostgreSQL to test on: %v (apt-get install postgresql, or set MATCHYARD_TEST_POSTGRES)", startErr)
+	}
+	name := fmt.Sprintf("t%d_%d", os.Getpid(), databases.Add(1))
+	admin(t, "CREATE DATABASE "+name)
+	t.Cleanup(func() { admin(t, "DROP DATABASE "+name+" WITH (FORCE)") })
+	return serverURL + name
+}
+
+func admin(t testing.TB, statement string) {
+	t.Helper()
+	ctx := context.Background()
+	c, err := pgx.Connect(ctx, serverURL+"postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close(ctx) }()
+	if _, err := c.Exec(ctx, statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// start makes a cluster in a temporary folder, without fsync, and leaves it to a watcher
+// that stops it when this process ends, however it ends.
+func start() (string, error) {
+	initdb, err := tool("initdb")
+	if err != nil {
+		return "", err
+	}
+	server, err := tool("postgres")
+	if err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp("", "matchyard-pg-")
+	if err != nil {
+		return "", err
+	}
+	as, err := credential(dir)
+	if err != nil {
+		return "", err
+	}
+	data := filepath.Join(dir, "data")
+	if out, err := run(as, initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"); err != nil {
+		return "", fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	port, err := freePort()
+	if err != nil {
+		return "", err
+	}
+	// The shell outlives us: it waits for its standard input to close, which happens when
+	// this process ends, then stops the server and removes the folder.
+	script := `"$1" -D "$2" -h 127.0.0.1 -p "$3" -k "$2" -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=300 >"$2/log" 2>&1 &
+pid=$!; cat >/dev/null; kill -QUIT $pid; wait $pid; rm -rf "$(dirname "$2")"`
+	c := exec.Command("/bin/sh", "-c", script, "sh", server, data, strconv.Itoa(port))
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: as, Setpgid: true}
+	c.Dir = "/"
+	if _, err := c.StdinPipe(); err != nil {
+		return "", err
+	}
+	if err := c.Start(); err != nil {
+		return "", err
+	}
+	url := fmt.Sprintf("postgres://postgres@127.0.0.1:%d/", port)
+	for range 200 {
+		conn, err := pgx.Connect(context.Background(), url+"postgres")
+		if err == nil {
+			return url, conn.Close(context.Background())
+		}
+		startErr = err
+		_, _ = run(nil, "/bin/sleep", "0.05")
+	}
+	return "", fmt.Errorf("postgres did not start: %w", startErr)
+}
+
+// tool finds a PostgreSQL program on the path or where Debian puts it.
+func tool(name string) (string, error) {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
+	if len(found) > 0 {
+		return found[len(found)-1], nil
+	}
+	return exec.LookPath(name)
+}
+
+// credential is the user to run PostgreSQL as: it refuses to run as root.
+func credential(dir string) (*syscall.Credential, error) {
+	if os.Getuid() != 0 {
+		return nil, nil //nolint:nilnil // no change of user is needed
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, _ := strconv.Atoi(u.Uid)
+		gid, _ := strconv.Atoi(u.Gid)
+		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, os.Chown(dir, uid, gid)
+	}
+	return nil, fmt.Errorf("running as root and there is no user postgres or nobody")
+}
+
+func run(as *syscall.Credential, name string, args ...string) ([]byte, error) {
+	c := exec.Command(name, args...)
+	c.Dir = "/"
+	if as != nil {
+		c.SysProcAttr = &syscall.SysProcAttr{Credential: as}
+	}
+	return c.CombinedOutput()
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}

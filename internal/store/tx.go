@@ -1,0 +1,127 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Tx is a transaction. Now is fixed when it begins, so that every row it writes shares one
+// instant; it is whole milliseconds, UTC. A Tx is used by one goroutine and only until the
+// function it was given to returns.
+type Tx struct {
+	Now time.Time
+
+	ctx   context.Context
+	conn  conn
+	db    *DB
+	notes []note
+}
+
+// Context is the caller's context.
+func (tx *Tx) Context() context.Context { return tx.ctx }
+
+// NowMs is Now in epoch milliseconds, as columns hold it.
+func (tx *Tx) NowMs() int64 { return tx.Now.UnixMilli() }
+
+// Dialect tells which database this is.
+func (tx *Tx) Dialect() Dialect { return tx.db.dialect }
+
+// Exec runs a statement and returns the number of rows it changed.
+func (tx *Tx) Exec(query string, args ...any) (int64, error) {
+	return tx.conn.exec(tx.ctx, query, args)
+}
+
+// Query runs a statement that returns rows. Close them before the next statement.
+func (tx *Tx) Query(query string, args ...any) (*Rows, error) {
+	r, err := tx.conn.query(tx.ctx, query, args)
+	if err != nil {
+		return nil, err
+	}
+	return &Rows{rows: r}, nil
+}
+
+// QueryRow runs a statement of which only the first row matters.
+func (tx *Tx) QueryRow(query string, args ...any) *Row {
+	r, err := tx.Query(query, args...)
+	return &Row{rows: r, err: err}
+}
+
+// ForUpdate is the suffix that locks the rows of a SELECT until the end of the
+// transaction: nothing on SQLite, which has one writer.
+func (tx *Tx) ForUpdate() string {
+	if tx.db.dialect == Postgres {
+		return " FOR UPDATE"
+	}
+	return ""
+}
+
+// In is the predicate "column is one of the list in parameter n"; give that parameter
+// the value List makes.
+func (tx *Tx) In(column string, n int) string {
+	if tx.db.dialect == Postgres {
+		return fmt.Sprintf("%s = ANY($%d)", column, n)
+	}
+	return fmt.Sprintf("%s IN (SELECT value FROM json_each($%d))", column, n)
+}
+
+// List makes the argument for In.
+func List[T int64 | ~string](tx *Tx, list []T) any {
+	if tx.db.dialect == Postgres {
+		return list
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		panic(err) // integers and strings always marshal
+	}
+	return string(text)
+}
+
+// NewKey makes a key, greater than every key this node made before.
+func (tx *Tx) NewKey() Key { return tx.db.keys.next(tx.Now, tx.db.opts.Node) }
+
+// Notify tells all nodes' subscribers of channel, after the commit, that payload changed.
+// Delivery is best effort: whoever depends on it also looks from time to time.
+func (tx *Tx) Notify(channel, payload string) {
+	tx.notes = append(tx.notes, note{channel, payload})
+}
+
+// Rows is a result set.
+type Rows struct{ rows rows }
+
+// Next moves to the next row; false at the end or on an error.
+func (r *Rows) Next() bool { return r.rows.Next() }
+
+// Scan copies the row's columns.
+func (r *Rows) Scan(dest ...any) error { return r.rows.Scan(dest...) }
+
+// Err is the error that ended Next, if any.
+func (r *Rows) Err() error { return r.rows.Err() }
+
+// Close ends the result set. It may be called twice.
+func (r *Rows) Close() { _ = r.rows.Close() }
+
+// Row is the first row of a query.
+type Row struct {
+	rows *Rows
+	err  error
+}
+
+// Scan copies the row's columns, or returns ErrNoRows.
+func (r *Row) Scan(dest ...any) error {
+	if r.err != nil {
+		return r.err
+	}
+	defer r.rows.Close()
+	if !r.rows.Next() {
+		if err := r.rows.Err(); err != nil {
+			return err
+		}
+		return ErrNoRows
+	}
+	if err := r.rows.Scan(dest...); err != nil {
+		return err
+	}
+	return r.rows.Err()
+}
