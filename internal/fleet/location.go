@@ -1,0 +1,155 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/gamelift"
+	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
+
+	"github.com/matchyard/matchyard/internal/apierr"
+	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/page"
+	"github.com/matchyard/matchyard/internal/store"
+)
+
+const customPrefix = "custom-"
+
+const (
+	locationsPage = 200 // default and most, by the model
+	beaconPort    = 7770
+)
+
+// CreateLocation makes a custom location. Of concurrent calls with one name one wins; the
+// others get a ConflictException.
+func (s *Service) CreateLocation(ctx context.Context, in *gamelift.CreateLocationInput) (*gamelift.CreateLocationOutput, error) {
+	name := arn.Location(*in.LocationName)
+	err := s.DB.Write(ctx, func(tx *store.Tx) error {
+		n, err := tx.Exec(`INSERT INTO location (name, key) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, name, tx.NewKey())
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return apierr.Conflict("LocationName: %s exists", name)
+		}
+		// Tags written while an earlier location of this name was being deleted must not
+		// come back with the name.
+		if err := s.Tags.DropTx(tx, s.Home.Location(name)); err != nil {
+			return err
+		}
+		if err := s.Tags.SetTx(tx, s.Home.Location(name), in.Tags); err != nil {
+			return err
+		}
+		return takeTx(tx, quotaLocation, s.Quotas.orDefaults().CustomLocations)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &gamelift.CreateLocationOutput{Location: new(s.customLocation(name))}, nil
+}
+
+// DeleteLocation removes a custom location, by name or ARN. While a fleet lists it, it is
+// refused as InvalidRequestException: AWS only asks to check first and models no conflict
+// (hosting.md 5.2).
+func (s *Service) DeleteLocation(ctx context.Context, in *gamelift.DeleteLocationInput) (*gamelift.DeleteLocationOutput, error) {
+	name, err := arn.ParseLocation(*in.LocationName)
+	if err != nil {
+		return nil, apierr.InvalidRequest("LocationName: %v", err)
+	}
+	err = s.DB.Write(ctx, func(tx *store.Tx) error {
+		found, err := lockLocation(tx, name)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return apierr.NotFound("LocationName: %s does not exist", name)
+		}
+		var fleets int
+		if err := tx.QueryRow(`SELECT count(*) FROM fleet_location WHERE location = $1`, name).Scan(&fleets); err != nil {
+			return err
+		}
+		if fleets > 0 {
+			return apierr.InvalidRequest("LocationName: %s is in use by %d fleets", name, fleets)
+		}
+		if _, err := tx.Exec(`DELETE FROM location WHERE name = $1`, name); err != nil {
+			return err
+		}
+		if err := s.Tags.DropTx(tx, s.Home.Location(name)); err != nil {
+			return err
+		}
+		return giveTx(tx, quotaLocation)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &gamelift.DeleteLocationOutput{}, nil
+}
+
+// ListLocations lists the home region, which is the one AWS location there is, and then
+// the custom locations, oldest first.
+func (s *Service) ListLocations(ctx context.Context, in *gamelift.ListLocationsInput) (*gamelift.ListLocationsOutput, error) {
+	var after store.Key
+	bind := in.Filters
+	more, err := page.Decode("ListLocations", bind, in.NextToken, &after)
+	if err != nil {
+		return nil, err
+	}
+	wants := func(f types.LocationFilter) bool { return len(in.Filters) == 0 || slices.Contains(in.Filters, f) }
+	size := page.Size(in.Limit, locationsPage, locationsPage)
+	out := &gamelift.ListLocationsOutput{Locations: []types.LocationModel{}}
+	if !more && wants(types.LocationFilterAws) {
+		out.Locations = append(out.Locations, s.homeLocation())
+	}
+	if !wants(types.LocationFilterCustom) {
+		return out, nil
+	}
+	err = s.DB.Read(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Query(`SELECT key, name FROM location WHERE key > $1 ORDER BY key LIMIT $2`, after, size-len(out.Locations)+1)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var key store.Key
+			var name arn.Location
+			if err := rows.Scan(&key, &name); err != nil {
+				return err
+			}
+			if len(out.Locations) == size {
+				out.NextToken = new(page.Encode("ListLocations", bind, after))
+				break
+			}
+			out.Locations = append(out.Locations, s.customLocation(name))
+			after = key
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (s *Service) customLocation(name arn.Location) types.LocationModel {
+	return types.LocationModel{LocationName: new(string(name)), LocationArn: new(s.Home.Location(name))}
+}
+
+// homeLocation has a beacon and no ARN; custom locations have it the other way round.
+func (s *Service) homeLocation() types.LocationModel {
+	m := types.LocationModel{LocationName: new(s.Home.Region)}
+	if s.Beacon != "" {
+		m.PingBeacon = &types.PingBeacon{UDPEndpoint: &types.UDPEndpoint{Domain: new(s.Beacon), Port: new(int32(beaconPort))}}
+	}
+	return m
+}
+
+// lockLocation tells whether a custom location exists, and keeps it so until the
+// transaction ends.
+func lockLocation(tx *store.Tx, name arn.Location) (bool, error) {
+	err := tx.QueryRow(`SELECT name FROM location WHERE name = $1`+tx.ForUpdate(), name).Scan(new(string))
+	if errors.Is(err, store.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
