@@ -23,6 +23,7 @@ CREATE TABLE fleet (
     created_at    BIGINT NOT NULL,
     terminated_at BIGINT
 );
+CREATE INDEX fleet_live ON fleet (key) WHERE terminated_at IS NULL;
 CREATE INDEX fleet_terminated ON fleet (terminated_at) WHERE terminated_at IS NOT NULL;
 
 -- Where fleets host, and each place's own state.
@@ -66,20 +67,18 @@ CREATE INDEX alias_name ON alias (name, key);
 
 -- Permits to peer, by GameLift account and VPC, and the peerings made by them.
 CREATE TABLE vpc_authorization (
-    account     TEXT NOT NULL,
-    peer_vpc    TEXT NOT NULL,
-    key         BIGINT NOT NULL,
-    peer_account TEXT NOT NULL,
-    created_at  BIGINT NOT NULL,
-    expires_at  BIGINT NOT NULL,
+    account      TEXT NOT NULL,
+    peer_vpc     TEXT NOT NULL,
+    key          BIGINT NOT NULL,
+    peer_account TEXT NOT NULL, -- who gave the permit
+    created_at   BIGINT NOT NULL,
+    expires_at   BIGINT NOT NULL,
     PRIMARY KEY (account, peer_vpc)
 );
 CREATE INDEX vpc_authorization_expiry ON vpc_authorization (expires_at);
 CREATE TABLE vpc_peering (
-    key          BIGINT PRIMARY KEY,
-    tail         BIGINT NOT NULL,
-    fleet        BIGINT NOT NULL REFERENCES fleet (key),
-    peer_vpc     TEXT NOT NULL,
-    peer_account TEXT NOT NULL
+    key      BIGINT PRIMARY KEY,
+    fleet    BIGINT NOT NULL REFERENCES fleet (key),
+    peer_vpc TEXT NOT NULL,
+    UNIQUE (fleet, peer_vpc)
 );
-CREATE INDEX vpc_peering_fleet ON vpc_peering (fleet, key);
