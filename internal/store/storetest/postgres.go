@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -22,6 +23,10 @@ var (
 	serverURL string // postgres://…/ without a database name
 	startErr  error
 	databases atomic.Int64
+
+	// lifeline is the server's standard input. It is kept here because the collector closes
+	// pipes that nobody refers to, and the server ends with it.
+	lifeline io.WriteCloser
 )
 
 // PostgresURL makes an empty database for this test and returns its URL. The database is
@@ -89,7 +94,7 @@ pid=$!; cat >/dev/null; kill -QUIT $pid; wait $pid; rm -rf "$(dirname "$2")"`
 	c := exec.Command("/bin/sh", "-c", script, "sh", server, data, strconv.Itoa(port))
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: as, Setpgid: true}
 	c.Dir = "/"
-	if _, err := c.StdinPipe(); err != nil {
+	if lifeline, err = c.StdinPipe(); err != nil {
 		return "", err
 	}
 	if err := c.Start(); err != nil {
