@@ -154,9 +154,9 @@ type detail struct {
 	MetricGroups     []string                           `json:",omitempty"`
 	Runtime          *types.RuntimeConfiguration        `json:",omitempty"`
 	Anywhere         *types.AnywhereConfiguration       `json:",omitempty"`
-	LogPaths         []string                           `json:",omitempty"`
-	LaunchPath       *string                            `json:",omitempty"`
-	LaunchParameters *string                            `json:",omitempty"`
+	LogPaths         []string
+	LaunchPath       *string `json:",omitempty"`
+	LaunchParameters *string `json:",omitempty"`
 }
 
 // GetTx reads a fleet. The error is store.ErrNoRows when it is unknown or deleted.

@@ -2,13 +2,17 @@ package fleet_test
 
 import (
 	"encoding/json"
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/fleet"
+	"github.com/matchyard/matchyard/internal/page"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/store/storetest"
 	"github.com/matchyard/matchyard/internal/tag"
@@ -67,6 +71,114 @@ func (r *rooms) write(f func(tx *store.Tx) error) {
 	r.t.Helper()
 	if err := r.DB.Write(r.t.Context(), f); err != nil {
 		r.t.Fatal(err)
+	}
+}
+
+// refused checks that err is the exception and that its message has all the words.
+func refused(t *testing.T, what string, err error, code string, words ...string) {
+	t.Helper()
+	api, ok := errors.AsType[smithy.APIError](err)
+	if !ok || api.ErrorCode() != code {
+		t.Errorf("%s: error %v, want %s", what, err, code)
+		return
+	}
+	for _, w := range words {
+		if !strings.Contains(api.ErrorMessage(), w) {
+			t.Errorf("%s: message %q lacks %q", what, api.ErrorMessage(), w)
+		}
+	}
+}
+
+const (
+	invalid    = "InvalidRequestException"
+	missing    = "NotFoundException"
+	conflict   = "ConflictException"
+	overQuota  = "LimitExceededException"
+	badStatus  = "InvalidFleetStatusException"
+	notReady   = "NotReadyException"
+	tagging    = "TaggingFailedException"
+	terminal   = "TerminalRoutingStrategyException"
+	unoffered  = "UnsupportedRegionException"
+	serverSide = "InternalServiceException"
+
+	unknownFleet = "fleet-01234567-89ab-7def-8123-456789abcdef"
+	unknownAlias = "alias-01234567-89ab-7def-8123-456789abcdef"
+)
+
+// setStatus puts a fleet into a state that Anywhere fleets are never seen in.
+func (r *rooms) setStatus(id string, status types.FleetStatus) {
+	r.t.Helper()
+	r.setColumn(id, "status", string(status))
+}
+
+// managed turns an Anywhere fleet into an EC2 fleet, of which there are none to create yet.
+func (r *rooms) managed(id string) string {
+	r.t.Helper()
+	r.setColumn(id, "compute_type", string(types.ComputeTypeEc2))
+	return id
+}
+
+func (r *rooms) setColumn(id, column, value string) {
+	r.t.Helper()
+	r.write(func(tx *store.Tx) error {
+		f, err := r.GetTx(tx, arn.FleetID(id))
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(`UPDATE fleet SET `+column+` = $2 WHERE key = $1`, f.Key, value)
+		return err
+	})
+}
+
+// eventCodes are the codes of a fleet's events, newest first.
+func (r *rooms) eventCodes(id string) []types.EventCode {
+	r.t.Helper()
+	out, err := r.DescribeFleetEvents(r.t.Context(), &gamelift.DescribeFleetEventsInput{FleetId: &id})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var codes []types.EventCode
+	for _, e := range out.Events {
+		codes = append(codes, e.EventCode)
+	}
+	return codes
+}
+
+// walk reads a listing to its end and checks what holds for every listing: pages no longer
+// than the limit, no token twice, and none after the last row.
+func walk[T any](t *testing.T, limit int, next func(token *string) ([]T, *string, error)) []T {
+	t.Helper()
+	var all []T
+	var token *string
+	seen := map[string]bool{}
+	for {
+		rows, following, err := next(token)
+		if err != nil {
+			t.Fatalf("page after %d rows: %v", len(all), err)
+		}
+		if rows == nil || len(rows) > limit {
+			t.Fatalf("page of %d rows (nil: %v), limit %d", len(rows), rows == nil, limit)
+		}
+		all = append(all, rows...)
+		if following == nil {
+			return all
+		}
+		if *following == "" || seen[*following] || len(rows) == 0 {
+			t.Fatalf("token %q after %d rows: empty, repeated, or after an empty page", *following, len(all))
+		}
+		seen[*following], token = true, following
+	}
+}
+
+// tokensRefused checks that a listing takes no token that is not its own: altered, from
+// another operation, or text. own is a token the listing returned.
+func tokensRefused(t *testing.T, own string, call func(token *string) error) {
+	t.Helper()
+	foreign := page.Encode("SomethingElse", nil, store.Key(1))
+	flipped := []byte(own)
+	flipped[len(flipped)/2] ^= 1
+	for name, token := range map[string]string{"foreign": foreign, "altered": string(flipped), "text": "abc", "cut": own[:len(own)-1], "longer": own + "A"} {
+		refused(t, name+" token", call(&token), invalid, "NextToken")
 	}
 }
 
