@@ -146,6 +146,9 @@ func ParseGameSession(s string) (GameSessionParts, error) {
 	case 2:
 		p = GameSessionParts{Fleet: FleetID(seg[0]), ID: seg[1]}
 	case 3:
+		if seg[1] == "" {
+			break // the home region is spelled by leaving the segment out
+		}
 		p = GameSessionParts{Fleet: FleetID(seg[0]), Location: Location(seg[1]), ID: seg[2]}
 	}
 	if p.Fleet == "" || p.ID == "" {
