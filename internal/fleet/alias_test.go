@@ -97,8 +97,11 @@ func TestAliasRefusals(t *testing.T) {
 		}
 
 		for _, c := range []struct{ id, code string }{
-			{unknownAlias, missing}, {"alias-x", missing}, {"arn:aws:gamelift:us-west-2::alias/" + unknownAlias, missing},
-			{"arn:aws:gamelift:us-west-2::fleet/" + unknownFleet, invalid}, {unknownFleet, invalid},
+			{unknownAlias, missing},
+			{"alias-x", missing},
+			{"arn:aws:gamelift:us-west-2::alias/" + unknownAlias, missing},
+			{"arn:aws:gamelift:us-west-2::fleet/" + unknownFleet, invalid},
+			{unknownFleet, invalid},
 		} {
 			_, err := r.DescribeAlias(ctx, &gamelift.DescribeAliasInput{AliasId: &c.id})
 			refused(t, "describe "+c.id, err, c.code, "AliasId")

@@ -128,7 +128,7 @@ func (s *Service) utilizationTx(tx *store.Tx, f Fleet, at *string) (types.FleetU
 }
 
 // count32 is a count as the model has it; more than fits is the most that fits.
-func count32(n int) *int32 { return new(int32(min(n, math.MaxInt32))) } //nolint:gosec // capped
+func count32(n int) *int32 { return new(int32(min(n, math.MaxInt32))) }
 
 // fleetAt is fleetOf for operations that name one of the fleet's locations. A location the
 // fleet does not have is a NotFoundException.

@@ -114,8 +114,12 @@ func TestSize(t *testing.T) {
 		def, most int32
 		want      int
 	}{
-		{nil, 16, 100, 16}, {nil, 200, 100, 100}, {new(int32(1)), 16, 100, 1},
-		{new(int32(100)), 16, 100, 100}, {new(int32(101)), 16, 100, 100}, {new(int32(0)), 16, 100, 16},
+		{nil, 16, 100, 16},
+		{nil, 200, 100, 100},
+		{new(int32(1)), 16, 100, 1},
+		{new(int32(100)), 16, 100, 100},
+		{new(int32(101)), 16, 100, 100},
+		{new(int32(0)), 16, 100, 16},
 	} {
 		if got := Size(c.limit, c.def, c.most); got != c.want {
 			t.Errorf("Size(%v, %d, %d) = %d, want %d", c.limit, c.def, c.most, got, c.want)
