@@ -170,7 +170,8 @@ func (s *Service) GetTx(tx *store.Tx, id arn.FleetID) (Fleet, error) {
 
 // HoldTx is GetTx, and keeps the fleet from being changed or deleted by others until the
 // transaction ends: a row that refers to the fleet and is written meanwhile is seen by the
-// fleet's deletion. Only for transactions that write.
+// fleet's deletion. Only for transactions that write; call it before locking rows of one's
+// own, as the deletion locks the fleet first.
 func (s *Service) HoldTx(tx *store.Tx, id arn.FleetID) (Fleet, error) {
 	lock := ""
 	if tx.Dialect() == store.Postgres {
