@@ -1,0 +1,252 @@
+// Package awsapi is the edge that speaks the Amazon GameLift Servers API: it routes,
+// authenticates, decodes and checks a request, calls the operation's function, and encodes
+// its answer or its error, in AWS JSON 1.1 and Smithy RPC v2 CBOR on one port
+// (wire-protocol.md). It knows no room: operations are handed to it as functions.
+package awsapi
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/matchyard/matchyard/internal/awsapi/codec"
+	"github.com/matchyard/matchyard/internal/model"
+)
+
+// Server answers API requests. It is made by a literal and safe for concurrent use; its
+// fields are not changed after the first request. Time limits on headers, bodies and idle
+// connections are the http.Server's.
+type Server struct {
+	Operations []Operation
+	Auth       Auth             // needed
+	Logger     *slog.Logger     // nil: slog.Default
+	Now        func() time.Time // measures durations; nil: time.Now
+
+	// MaxBody is the size of the largest body that is read; 0 means 8 MiB, which holds the
+	// 5,000,000 bytes of a script in base64.
+	MaxBody int
+
+	// Authorize, when set, is asked before each operation with its checked input. What it
+	// returns is answered as if the operation had returned it.
+	Authorize func(ctx context.Context, id Identity, op string, in any) error
+
+	// Observe, when set, is told of each finished request: the operation ("" when
+	// unknown), "json" or "cbor", "OK" or the error's code, and how long it took.
+	Observe func(op, protocol, code string, d time.Duration)
+
+	once      sync.Once
+	endpoints map[string]*endpoint
+}
+
+const defaultMaxBody = 8 << 20
+
+func (s *Server) init() {
+	if s.Auth == nil {
+		panic("awsapi: Server without Auth")
+	}
+	if s.Logger == nil {
+		s.Logger = slog.Default()
+	}
+	if s.Now == nil {
+		s.Now = time.Now
+	}
+	if s.MaxBody == 0 {
+		s.MaxBody = defaultMaxBody
+	}
+	s.endpoints = make(map[string]*endpoint, len(s.Operations))
+	for _, o := range s.Operations {
+		s.endpoints[o.Name()] = &endpoint{Operation: o}
+	}
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.once.Do(s.init)
+	if r.Method != http.MethodPost {
+		servePlain(w, r)
+		return
+	}
+	c := &call{server: s, r: r, start: s.Now(), requestID: newRequestID()}
+	in, out := getBuffer(), getBuffer()
+	defer putBuffer(in)
+	defer putBuffer(out)
+	c.body = in
+	c.answer = *out
+	status := c.run()
+	*out = c.answer
+	c.send(w, status)
+	c.report()
+}
+
+// call is one request on its way through the server.
+type call struct {
+	server    *Server
+	r         *http.Request
+	start     time.Time
+	requestID string
+	protocol  codec.Protocol
+	op        *endpoint // nil when unknown
+	identity  Identity
+
+	body    *[]byte
+	bodyErr error
+	read    bool   // the body has been read
+	answer  []byte // the response's body
+	code    string // "OK" or the error's code
+}
+
+const codeOK = "OK"
+
+// run carries the request out, leaves the answer in c.answer, and returns its status. A
+// panic of ours costs the one request.
+func (c *call) run() (status int) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler { //nolint:errorlint // a sentinel that is panicked, never wrapped
+				panic(p)
+			}
+			status = c.fail(&panicError{value: p, stack: debug.Stack()})
+		}
+	}()
+	if err := c.perform(); err != nil {
+		return c.fail(err)
+	}
+	c.code = codeOK
+	return http.StatusOK
+}
+
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.value, e.stack) }
+
+func (c *call) perform() error {
+	name, err := c.route()
+	if err != nil {
+		return err
+	}
+	if c.op = c.server.endpoints[name]; c.op == nil {
+		return unknownOperation(c.protocol)
+	}
+	if c.identity, err = c.server.Auth.Authenticate(c.r, c.readBody); err != nil {
+		return err
+	}
+	body, err := c.readBody()
+	if err != nil {
+		return err
+	}
+	inPlan, outPlan := c.op.plans()
+	in := c.op.makeIn()
+	if err := inPlan.Decode(c.protocol, body, in); err != nil {
+		return err
+	}
+	ctx := context.WithValue(c.r.Context(), callKey{}, c)
+	if c.server.Authorize != nil {
+		if err := c.server.Authorize(ctx, c.identity, name, in); err != nil {
+			return err
+		}
+	}
+	out, err := c.op.call(ctx, in)
+	if err != nil {
+		return err
+	}
+	switch {
+	case outPlan == nil && c.protocol == codec.JSON:
+		c.answer = append(c.answer, "{}"...)
+	case outPlan == nil: // CBOR has no body then, and no Content-Type
+	case out == nil:
+		return fmt.Errorf("%s returned neither an output nor an error", name)
+	default:
+		c.answer = outPlan.Append(c.answer, c.protocol, out)
+	}
+	return nil
+}
+
+// Header values that are the same in every answer.
+var (
+	contentTypes  = [...][]string{codec.JSON: {"application/x-amz-json-1.1"}, codec.CBOR: {"application/cbor"}}
+	smithyHeader  = []string{"rpc-v2-cbor"}
+	closingHeader = []string{"close"}
+)
+
+func (c *call) send(w http.ResponseWriter, status int) {
+	h := w.Header()
+	h["x-amzn-RequestId"] = []string{c.requestID}
+	h["Content-Length"] = []string{strconv.Itoa(len(c.answer))}
+	if len(c.answer) > 0 {
+		h["Content-Type"] = contentTypes[c.protocol]
+	}
+	if c.protocol == codec.CBOR {
+		h["Smithy-Protocol"] = smithyHeader
+	}
+	if c.bodyErr != nil { // what follows on the connection is the rest of the body
+		h["Connection"] = closingHeader
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(c.answer) // an error means that the client is gone
+}
+
+// report tells the log and the metrics how a request ended.
+func (c *call) report() {
+	name := ""
+	if c.op != nil {
+		name = c.op.Name()
+	}
+	if c.op != nil && !c.op.facts.ReadOnly() && c.server.Logger.Enabled(c.r.Context(), slog.LevelInfo) {
+		c.server.Logger.LogAttrs(c.r.Context(), slog.LevelInfo, "request",
+			slog.String("operation", name),
+			slog.String("access_key", c.identity.AccessKeyID),
+			slog.String("request_id", c.requestID),
+			slog.String("outcome", c.code))
+	}
+	if c.server.Observe != nil {
+		c.server.Observe(name, c.protocol.String(), c.code, c.server.Now().Sub(c.start))
+	}
+}
+
+// newRequestID makes a version 4 UUID. It names a request in logs and is no secret.
+func newRequestID() string {
+	var raw [16]byte
+	for i, n := 0, rand.Uint64(); i < 8; i++ {
+		raw[i] = byte(n >> (8 * i))
+	}
+	for i, n := 8, rand.Uint64(); i < 16; i++ {
+		raw[i] = byte(n >> (8 * (i - 8)))
+	}
+	raw[6] = raw[6]&0x0f | 0x40
+	raw[8] = raw[8]&0x3f | 0x80
+	var text [36]byte
+	hex.Encode(text[0:8], raw[0:4])
+	hex.Encode(text[9:13], raw[4:6])
+	hex.Encode(text[14:18], raw[6:8])
+	hex.Encode(text[19:23], raw[8:10])
+	hex.Encode(text[24:], raw[10:])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	return string(text[:])
+}
+
+// servePlain answers what cannot be an API request, for people who look with a browser.
+func servePlain(w http.ResponseWriter, r *http.Request) {
+	status := http.StatusOK
+	switch {
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		w.Header().Set("Allow", "POST")
+		status = http.StatusMethodNotAllowed
+	case r.URL.Path != "/":
+		status = http.StatusNotFound
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintf(w, "Matchyard speaks the Amazon GameLift Servers API %s here: POST, AWS JSON 1.1 or Smithy RPC v2 CBOR.\n"+
+		"Point an AWS client at this address, for example with AWS_ENDPOINT_URL_GAMELIFT.\n", model.APIVersion)
+}
