@@ -1,0 +1,329 @@
+package flexmatch
+
+import (
+	"container/heap"
+	"math"
+	"slices"
+	"sort"
+	"time"
+)
+
+// gone is the rank of a ticket that has left the index.
+const gone = math.MaxInt32
+
+// index is the pool of one pass, in the rule set's own shape. Tickets are known by their
+// rank in the batch. They stand in groups: one for every combination of the values that
+// must be equal, a location they can play in, and the expansion level they have reached.
+// A group is sorted by the number of the rule set's window rule, under a tree of the
+// lowest ranks, so that "the next oldest ticket within a distance of mine" costs a
+// logarithm and not a walk over the pool.
+type index struct {
+	rows    []int32 // by rank
+	level   []int16 // by rank
+	present []int   // how many tickets are at each level
+	groups  []*group
+	parts   [][]int32 // groups of a part, by the part's number
+	part    []int32   // by rank
+	first   []int32   // first membership of each rank, and one past the last
+	members []member
+	value   []float64 // by rank, when there is a window
+}
+
+// group is the tickets of one combination.
+type group struct {
+	place   int // -1 when locations do not matter
+	level   int16
+	values  []float64 // sorted; nil without a window
+	tree    []int32   // lowest rank below each node; leaves from len/2 on
+	players []int32   // Fenwick tree of players
+	fresh   []int32
+}
+
+type member struct{ group, pos int32 }
+
+// build makes the index of some rows, which are in the order of the batch.
+func (p *Pool) build(rows []int32, now time.Time) *index {
+	x := &index{rows: rows, level: make([]int16, len(rows)), present: make([]int, len(p.prog.levels))}
+	ms := now.UnixMilli()
+	for rank, row := range rows {
+		l := p.rs.levelOf(time.Duration(ms-p.cols.start[row]) * time.Millisecond)
+		x.level[rank] = int16(l)
+		x.present[l]++
+	}
+	x.partition(p)
+	x.fill(p)
+	return x
+}
+
+// partition numbers the combinations of values that must be equal. A ticket that is not
+// even of one value itself is in no part and can never match.
+func (x *index) partition(p *Pool) {
+	x.part = make([]int32, len(x.rows))
+	if len(p.prog.shape.equal) == 0 {
+		x.parts = make([][]int32, 1)
+		return
+	}
+	numbers := map[[4]uint64]int32{}
+	for rank, row := range x.rows {
+		key, ok := p.equalKey(row)
+		if !ok {
+			x.part[rank] = -1
+			continue
+		}
+		n, seen := numbers[key]
+		if !seen {
+			n = int32(len(numbers))
+			numbers[key] = n
+		}
+		x.part[rank] = n
+	}
+	x.parts = make([][]int32, len(numbers))
+}
+
+// equalKey is the ticket's values under the first four equality rules; the others, if
+// any, are left to the rules themselves.
+func (p *Pool) equalKey(row int32) (key [4]uint64, ok bool) {
+	from, to := p.cols.units(row)
+	for i, e := range p.prog.shape.equal {
+		if i == len(key) {
+			break
+		}
+		for u := from; u < to; u++ {
+			for j := range p.cols.uSize[u] {
+				v := uint64(0)
+				if e.text {
+					v = uint64(p.cols.pStr[e.attr][p.cols.uPlayer[u]+j])
+				} else {
+					v = math.Float64bits(p.cols.num[e.col][u] + 0) // -0 is 0
+				}
+				if (u > from || j > 0) && v != key[i] {
+					return key, false
+				}
+				key[i] = v
+			}
+		}
+	}
+	return key, true
+}
+
+// reachable are the locations a ticket can play in at some level.
+func (p *Pool) reachable(row int32, columns []int) places {
+	all := everywhere
+	from, to := p.cols.units(row)
+	for u := from; u < to; u++ {
+		var some places
+		for _, col := range columns {
+			some = some.or(p.cols.reach[col][u])
+		}
+		all = all.and(some)
+	}
+	return all
+}
+
+type groupKey struct {
+	part  int32
+	place int16
+	level int16
+}
+
+// fill puts every ticket into its groups, in the order of the window's number.
+func (x *index) fill(p *Pool) {
+	n := len(x.rows)
+	ranks := make([]int32, n) // in the order of value, else of rank
+	for i := range ranks {
+		ranks[i] = int32(i)
+	}
+	if col := p.prog.shape.window; col >= 0 {
+		x.value = make([]float64, n)
+		rankOf := make([]int32, len(p.alive))
+		for i := range rankOf {
+			rankOf[i] = gone
+		}
+		for rank, row := range x.rows {
+			x.value[rank] = p.cols.ticketNumber(col, row, average)
+			rankOf[row] = int32(rank)
+		}
+		ranks = ranks[:0]
+		for _, row := range p.byValue {
+			if rankOf[row] != gone {
+				ranks = append(ranks, rankOf[row])
+			}
+		}
+	}
+	ids := map[groupKey]int32{}
+	type place struct{ rank, group int32 }
+	entries := make([]place, 0, n)
+	x.first = make([]int32, n+1)
+	enter := func(rank int32, at int) {
+		key := groupKey{x.part[rank], int16(at), x.level[rank]}
+		id, ok := ids[key]
+		if !ok {
+			id = int32(len(x.groups))
+			ids[key] = id
+			x.groups = append(x.groups, &group{place: at, level: x.level[rank]})
+			x.parts[key.part] = append(x.parts[key.part], id)
+		}
+		entries = append(entries, place{rank, id})
+		x.first[rank+1]++
+	}
+	for _, rank := range ranks {
+		if x.part[rank] < 0 {
+			continue
+		}
+		if !p.prog.shape.byPlace {
+			enter(rank, -1)
+			continue
+		}
+		for at, set := 0, p.reachable(x.rows[rank], p.prog.shape.latencies); at < len(p.cols.places); at++ {
+			if set.has(at) {
+				enter(rank, at)
+			}
+		}
+	}
+	for i := range n {
+		x.first[i+1] += x.first[i]
+	}
+	x.members = make([]member, len(entries))
+	next := slices.Clone(x.first)
+	for _, e := range entries {
+		g := x.groups[e.group]
+		x.members[next[e.rank]] = member{e.group, int32(len(g.fresh))}
+		next[e.rank]++
+		g.fresh = append(g.fresh, e.rank)
+	}
+	for _, g := range x.groups {
+		g.grow(x, p)
+	}
+}
+
+// grow builds the group's trees over its ranks.
+func (g *group) grow(x *index, p *Pool) {
+	m := len(g.fresh)
+	g.tree = make([]int32, 2*m)
+	copy(g.tree[m:], g.fresh)
+	for i := m - 1; i > 0; i-- {
+		g.tree[i] = min(g.tree[2*i], g.tree[2*i+1])
+	}
+	if x.value != nil {
+		g.values = make([]float64, m)
+		for i, rank := range g.fresh {
+			g.values[i] = x.value[rank]
+		}
+	}
+	g.players = make([]int32, m+1)
+	for i, rank := range g.fresh {
+		g.players[i+1] += p.cols.players[x.rows[rank]]
+		if up := i + 1 + (i+1)&-(i+1); up <= m {
+			g.players[up] += g.players[i+1]
+		}
+	}
+	g.fresh = nil
+}
+
+// within finds the positions whose values lie between lo and hi.
+func (g *group) within(lo, hi float64) (from, to int) {
+	if g.values == nil {
+		return 0, len(g.tree) / 2
+	}
+	from = sort.SearchFloat64s(g.values, lo)
+	to = from + sort.Search(len(g.values)-from, func(i int) bool { return g.values[from+i] > hi })
+	return from, to
+}
+
+// count is the number of live players at positions from to to.
+func (g *group) count(from, to int) int {
+	n := int32(0)
+	for i := to; i > 0; i -= i & -i {
+		n += g.players[i]
+	}
+	for i := from; i > 0; i -= i & -i {
+		n -= g.players[i]
+	}
+	return int(n)
+}
+
+// remove takes a ticket out of all its groups.
+func (x *index) remove(rank int32, players int32) {
+	for _, m := range x.members[x.first[rank]:x.first[rank+1]] {
+		g := x.groups[m.group]
+		n := len(g.tree) / 2
+		i := int(m.pos) + n
+		g.tree[i] = gone
+		for i >>= 1; i > 0; i >>= 1 {
+			g.tree[i] = min(g.tree[2*i], g.tree[2*i+1])
+		}
+		for i := int(m.pos) + 1; i <= n; i += i & -i {
+			g.players[i] -= players
+		}
+	}
+}
+
+// stream yields the tickets of some stretches of groups by rank, each once.
+type stream struct {
+	x    *index
+	heap nodes
+	last int32
+}
+
+// node is a subtree of a group; rank is the lowest below it.
+type node struct {
+	rank  int32
+	group int32
+	at    int32
+}
+
+type nodes []node
+
+func (h nodes) Len() int           { return len(h) }
+func (h nodes) Less(i, j int) bool { return h[i].rank < h[j].rank }
+func (h nodes) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *nodes) Push(v any)        { *h = append(*h, v.(node)) }
+func (h *nodes) Pop() any {
+	old := *h
+	v := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return v
+}
+
+func (s *stream) reset(x *index) { s.x, s.heap, s.last = x, s.heap[:0], -1 }
+
+// include adds a stretch of a group.
+func (s *stream) include(id int32, from, to int) {
+	g := s.x.groups[id]
+	n := len(g.tree) / 2
+	for l, r := from+n, to+n; l < r; l, r = l>>1, r>>1 {
+		if l&1 == 1 {
+			s.push(id, l)
+			l++
+		}
+		if r&1 == 1 {
+			r--
+			s.push(id, r)
+		}
+	}
+}
+
+func (s *stream) push(id int32, at int) {
+	if rank := s.x.groups[id].tree[at]; rank != gone {
+		heap.Push(&s.heap, node{rank, id, int32(at)})
+	}
+}
+
+// next is the lowest rank not yet yielded; false at the end. A subtree that has lost
+// tickets since it was pushed is looked at again.
+func (s *stream) next() (int32, bool) {
+	for len(s.heap) > 0 {
+		top := heap.Pop(&s.heap).(node)
+		g := s.x.groups[top.group]
+		if int(top.at) < len(g.tree)/2 {
+			s.push(top.group, int(2*top.at))
+			s.push(top.group, int(2*top.at)+1)
+			continue
+		}
+		if top.rank != s.last && g.tree[top.at] != gone {
+			s.last = top.rank
+			return top.rank, true
+		}
+	}
+	return 0, false
+}

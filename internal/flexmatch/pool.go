@@ -1,0 +1,229 @@
+package flexmatch
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Pool is the tickets that wait for one matchmaking configuration, and the engine that
+// matches them. It is not safe for concurrent use.
+type Pool struct {
+	rs   *RuleSet
+	opts Options
+	prog *program
+	cols *columns
+
+	rows    map[string]int32
+	alive   []bool
+	live    int
+	order   []int32 // live rows by age, kept between passes
+	added   []int32 // rows that are not in order yet
+	byValue []int32 // live rows by the index's number, kept the same way
+	holders map[string]int32
+	twice   int      // player ids in more than one live ticket
+	tally   []counts // by row and rule
+
+	search *search
+}
+
+// NewPool compiles a rule set for its tickets.
+func NewPool(rs *RuleSet, opts Options) *Pool {
+	p := &Pool{rs: rs, opts: opts}
+	p.fresh()
+	return p
+}
+
+// fresh starts over with empty columns.
+func (p *Pool) fresh() {
+	p.prog = compile(p.rs, p.opts)
+	p.cols = newColumns(p.prog)
+	p.rows, p.holders = map[string]int32{}, map[string]int32{}
+	p.alive, p.order, p.added, p.byValue, p.tally = nil, nil, nil, nil, nil
+	p.live, p.twice = 0, 0
+	p.search = nil
+}
+
+// Add puts a ticket into the pool, in place of an earlier one of the same id.
+func (p *Pool) Add(t *Ticket) {
+	p.Remove(t.ID)
+	row := p.cols.add(t)
+	p.rows[t.ID] = row
+	p.alive = append(p.alive, true)
+	p.added = append(p.added, row)
+	p.tally = append(p.tally, make([]counts, len(p.rs.Rules))...)
+	p.live++
+	for _, pl := range t.Players {
+		id := playerID(pl)
+		p.holders[id]++
+		if p.holders[id] == 2 {
+			p.twice++
+		}
+	}
+}
+
+// Remove takes a ticket out; false when it is not there.
+func (p *Pool) Remove(id string) bool {
+	row, ok := p.rows[id]
+	if !ok {
+		return false
+	}
+	delete(p.rows, id)
+	p.alive[row] = false
+	p.live--
+	for _, pl := range p.cols.tickets[row].Players {
+		id := playerID(pl)
+		p.holders[id]--
+		switch p.holders[id] {
+		case 1:
+			p.twice--
+		case 0:
+			delete(p.holders, id)
+		}
+	}
+	p.cols.tickets[row] = nil
+	return true
+}
+
+// Len is the number of tickets in the pool.
+func (p *Pool) Len() int { return p.live }
+
+// Ticket finds a ticket of the pool.
+func (p *Pool) Ticket(id string) (*Ticket, bool) {
+	row, ok := p.rows[id]
+	if !ok {
+		return nil, false
+	}
+	return p.cols.tickets[row], true
+}
+
+// Metrics are the rule evaluations of all searches around this ticket so far.
+func (p *Pool) Metrics(id string) []RuleMetric {
+	n := len(p.rs.Rules)
+	row, ok := p.rows[id]
+	if !ok {
+		return metrics(p.rs, make([]counts, n))
+	}
+	return metrics(p.rs, p.tally[int(row)*n:int(row+1)*n])
+}
+
+// NextStep is the next instant after now at which some ticket reaches an expansion step,
+// so that a pass may find what the last one could not.
+func (p *Pool) NextStep(now time.Time) (next time.Time, ok bool) {
+	if len(p.rs.steps) == 0 {
+		return next, false
+	}
+	for _, row := range p.rows {
+		start := p.cols.tickets[row].Start
+		level := p.rs.levelOf(now.Sub(start))
+		if level == len(p.rs.steps) {
+			continue
+		}
+		if at := start.Add(p.rs.steps[level]); !ok || at.Before(next) {
+			next, ok = at, true
+		}
+	}
+	return next, ok
+}
+
+// Pass makes every match it finds at an instant and takes their tickets out of the pool.
+//
+// Each ticket in turn, oldest first (backfill tickets first or last as the rule set
+// says), is the anchor a match is built around. Of several legal matches the one with
+// the most players wins, then the one whose tickets come first in the batch. An anchor
+// that finds no match does not stop the next one (spec 2.2).
+func (p *Pool) Pass(now time.Time) []Match {
+	p.tidy()
+	var made []Match
+	if p.rs.Large() {
+		made = p.passLarge(now)
+	} else {
+		made = p.passSmall(now)
+	}
+	for _, m := range made {
+		for _, t := range m.Tickets {
+			p.Remove(t.ID)
+		}
+	}
+	return made
+}
+
+// tidy drops removed rows from the kept orders, and starts the columns afresh when most
+// of them are dead weight.
+func (p *Pool) tidy() {
+	if dead := len(p.alive) - p.live; dead > 1024 && dead > p.live {
+		p.compact()
+	}
+	p.order = p.merge(p.order, p.older)
+	if col := p.prog.shape.window; col >= 0 {
+		p.byValue = p.merge(p.byValue, func(a, b int32) int {
+			return cmp.Compare(p.cols.ticketNumber(col, a, average), p.cols.ticketNumber(col, b, average))
+		})
+	}
+	p.added = p.added[:0]
+}
+
+// merge brings a sorted list of rows up to date: without the dead, with the added.
+func (p *Pool) merge(list []int32, compare func(a, b int32) int) []int32 {
+	list = slices.DeleteFunc(list, func(row int32) bool { return !p.alive[row] })
+	if len(p.added) == 0 {
+		return list
+	}
+	added := slices.DeleteFunc(slices.Clone(p.added), func(row int32) bool { return !p.alive[row] })
+	slices.SortFunc(added, compare)
+	i, j := len(list)-1, len(added)-1
+	list = slices.Grow(list, len(added))[:len(list)+len(added)]
+	for k := len(list) - 1; j >= 0; k-- {
+		if i >= 0 && compare(list[i], added[j]) > 0 {
+			list[k] = list[i]
+			i--
+		} else {
+			list[k] = added[j]
+			j--
+		}
+	}
+	return list
+}
+
+// older orders rows by age, then by the seed's tie-break.
+func (p *Pool) older(a, b int32) int {
+	if c := cmp.Compare(p.cols.start[a], p.cols.start[b]); c != 0 {
+		return c
+	}
+	x, y := p.cols.tickets[a], p.cols.tickets[b]
+	if p.opts.Seed != 0 {
+		if c := cmp.Compare(mix(p.opts.Seed, x.ID), mix(p.opts.Seed, y.ID)); c != 0 {
+			return c
+		}
+	}
+	return cmp.Compare(x.ID, y.ID)
+}
+
+// mix is a hash that is the same in every process (FNV-1a with the seed mixed in).
+func mix(seed uint64, text string) uint64 {
+	h := seed ^ 14695981039346656037
+	for i := range len(text) {
+		h = (h ^ uint64(text[i])) * 1099511628211
+	}
+	return h ^ h>>29
+}
+
+// compact rebuilds the columns from the live tickets; what was counted stays counted.
+func (p *Pool) compact() {
+	n := len(p.rs.Rules)
+	type kept struct {
+		t     *Ticket
+		tally []counts
+	}
+	var keep []kept
+	for row, ok := range p.alive {
+		if ok {
+			keep = append(keep, kept{p.cols.tickets[row], p.tally[row*n : (row+1)*n]})
+		}
+	}
+	p.fresh()
+	for _, k := range keep {
+		p.Add(k.t)
+		copy(p.tally[len(p.tally)-n:], k.tally)
+	}
+}
