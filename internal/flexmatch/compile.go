@@ -90,6 +90,9 @@ type compiler struct {
 }
 
 func compile(rs *RuleSet, opts Options) *program {
+	if rs.Large() {
+		opts.AnyLocation = false // documented: one location for all (spec 1.5)
+	}
 	prog := &program{rs: rs, opts: opts, sym: &symbols{numbers: map[string]int32{}}, balance: -1}
 	prog.newest = rs.Algorithm.ExpansionAgeSelection != "oldest"
 	c := &compiler{rs: rs, opts: opts, sym: prog.sym, prog: prog, done: map[ruleSpec]compiledRule{}}

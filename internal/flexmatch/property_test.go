@@ -1,0 +1,247 @@
+package flexmatch
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
+	"pgregory.net/rapid"
+)
+
+// ruleChoices are rules of every type over the attributes of drawRuleSet.
+var ruleChoices = []string{
+	`{"type":"comparison","measurements":["flatten(teams[*].players.attributes[mode])"],"operation":"="}`,
+	`{"type":"comparison","measurements":["flatten(teams[*].players.attributes[hero])"],"operation":"!="}`,
+	`{"type":"comparison","measurements":["teams[*].players.attributes[skill]"],"operation":">=","referenceValue":3,"partyAggregation":"min"}`,
+	`{"type":"comparison","measurements":["count(teams[a].players)"],"operation":"=","referenceValue":"count(teams[b].players)"}`,
+	`{"type":"comparison","measurements":["sum(flatten(teams[*].players.attributes[skill]))"],"operation":">","referenceValue":9}`,
+	`{"type":"comparison","measurements":["max(teams[*].players.attributes[skill])"],"operation":"<=","referenceValue":8,"partyAggregation":"max"}`,
+	`{"type":"comparison","measurements":["teams[a].players.attributes[mode]"],"operation":"!=","referenceValue":"x"}`,
+	`{"type":"comparison","measurements":["flatten(teams[*].players.attributes[skill])"],"operation":"=","partyAggregation":"min"}`,
+	`{"type":"comparison","measurements":["max(count(teams[*].players))"],"operation":"=","referenceValue":2}`,
+	`{"type":"comparison","measurements":["min(teams[a].players.attributes[skill])"],"operation":">","referenceValue":"max(teams[b].players.attributes[skill])"}`,
+	`{"type":"distance","measurements":["max(flatten(teams[*].players.attributes[skill]))"],"referenceValue":"min(flatten(teams[*].players.attributes[skill]))","maxDistance":3}`,
+	`{"type":"distance","measurements":["avg(teams[*].players.attributes[skill])"],"referenceValue":"avg(flatten(teams[*].players.attributes[skill]))","maxDistance":1}`,
+	`{"type":"distance","measurements":["min(teams[*].players.attributes[skill])"],"referenceValue":"max(teams[a].players.attributes[skill])","maxDistance":4,"minDistance":1}`,
+	`{"type":"distance","measurements":["flatten(teams[*].players.attributes[skill])"],"referenceValue":5,"minDistance":1,"maxDistance":4}`,
+	`{"type":"distance","measurements":["stddev(flatten(teams[*].players.attributes[skill]))"],"referenceValue":0,"maxDistance":2}`,
+	`{"type":"distance","measurements":["median(teams[a,b].players.attributes[skill])"],"referenceValue":"median(flatten(teams[*].players.attributes[skill]))","maxDistance":1}`,
+	`{"type":"batchDistance","batchAttribute":"skill","maxDistance":3,"partyAggregation":"max"}`,
+	`{"type":"batchDistance","batchAttribute":"mode"}`,
+	`{"type":"collection","operation":"contains","measurements":["flatten(teams[*].players.attributes[roles])"],"referenceValue":"heal","minCount":1,"maxCount":2}`,
+	`{"type":"collection","operation":"contains","measurements":["teams[*].players.attributes[roles]"],"referenceValue":"heal","minCount":1,"partyAggregation":"intersection"}`,
+	`{"type":"collection","operation":"contains","measurements":["teams[a].players.attributes[roles]"],"referenceValue":"tank","maxCount":1}`,
+	`{"type":"collection","operation":"contains","measurements":["flatten(teams[*].players.attributes[mode])"],"referenceValue":"x","maxCount":1}`,
+	`{"type":"collection","operation":"intersection","measurements":["flatten(teams[*].players.attributes[roles])"],"minCount":1}`,
+	`{"type":"collection","operation":"intersection","measurements":["teams[*].players.attributes[roles]"],"minCount":1,"maxCount":1}`,
+	`{"type":"collection","operation":"reference_intersection_count","measurements":["flatten(teams[*].players.attributes[roles])"],"referenceValue":"set_intersection(flatten(teams[*].players.attributes[likes]))","minCount":1}`,
+	`{"type":"collection","operation":"reference_intersection_count","measurements":["flatten(teams[*].players.attributes[blocked])"],"referenceValue":"flatten(teams[*].players[playerId])","maxCount":0}`,
+	`{"type":"collection","operation":"reference_intersection_count","measurements":["teams[b].players.attributes[roles]"],"referenceValue":["heal","tank"],"minCount":1,"maxCount":1}`,
+	`{"type":"collection","operation":"reference_intersection_count","measurements":["teams[a].players.attributes[roles]"],"referenceValue":"set_intersection(teams[b].players.attributes[likes])","minCount":1}`,
+	`{"type":"latency","maxLatency":60}`,
+	`{"type":"latency","maxLatency":80,"maxDistance":30,"distanceReference":"min","partyAggregation":"max"}`,
+	`{"type":"latency","maxDistance":25,"distanceReference":"avg"}`,
+	`{"type":"distanceSort","sortDirection":"ascending","sortAttribute":"skill"}`,
+	`{"type":"absoluteSort","sortDirection":"descending","sortAttribute":"skill","partyAggregation":"max"}`,
+}
+
+var expansionChoices = map[string]string{
+	"distance":      "maxDistance",
+	"batchDistance": "maxDistance",
+	"latency":       "maxLatency",
+}
+
+func drawRuleSet(t *rapid.T) string {
+	var rules, expansions []any
+	steps := func(label string, lo, hi int) []any {
+		var out []any
+		for i := range rapid.IntRange(1, 2).Draw(t, label+" steps") {
+			out = append(out, map[string]any{"waitTimeSeconds": 10 * (i + 1), "value": rapid.IntRange(lo, hi).Draw(t, label)})
+		}
+		return out
+	}
+	var plain []string
+	for i, text := range rapid.SliceOfNDistinct(rapid.SampledFrom(ruleChoices), 0, 3, rapid.ID[string]).Draw(t, "rules") {
+		var r map[string]any
+		if err := json.Unmarshal([]byte(text), &r); err != nil {
+			panic(err)
+		}
+		name := fmt.Sprintf("r%d", i)
+		r["name"] = name
+		rules = append(rules, r)
+		typ := r["type"].(string)
+		if typ != "batchDistance" && typ != "distanceSort" && typ != "absoluteSort" {
+			plain = append(plain, name)
+		}
+		property, ok := expansionChoices[typ]
+		if ok && r["batchAttribute"] != "mode" && (property != "maxLatency" || r["maxLatency"] != nil) && rapid.Bool().Draw(t, "expand") {
+			lo := 5
+			if property == "maxLatency" {
+				lo = 40
+			}
+			expansions = append(expansions, map[string]any{"target": fmt.Sprintf("rules[%s].%s", name, property), "steps": steps(name, lo, 3*lo)})
+		}
+	}
+	if len(plain) >= 2 && rapid.Bool().Draw(t, "compound") {
+		form := rapid.SampledFrom([]string{"or(%s, %s)", "and(%s,not(%s))", "xor(%s, %s)", "and(%s, %s)", "not(or(%s, not(%s)))"}).Draw(t, "statement")
+		rules = append(rules, map[string]any{"name": "c", "type": "compound", "statement": fmt.Sprintf(form, plain[0], plain[1])})
+	}
+	maxA, maxB := rapid.IntRange(1, 3).Draw(t, "maxA"), rapid.IntRange(1, 3).Draw(t, "maxB")
+	minA, minB := rapid.IntRange(0, maxA).Draw(t, "minA"), rapid.IntRange(0, maxB).Draw(t, "minB")
+	if rapid.Bool().Draw(t, "expand teams") {
+		expansions = append(expansions, map[string]any{"target": "teams[a].minPlayers", "steps": steps("a", 0, maxA)})
+	}
+	teams := []any{
+		map[string]any{"name": "a", "minPlayers": minA, "maxPlayers": maxA},
+		map[string]any{"name": "b", "minPlayers": minB, "maxPlayers": maxB},
+	}
+	if rapid.IntRange(0, 3).Draw(t, "third") == 0 {
+		teams = append(teams, map[string]any{"name": "c", "minPlayers": 0, "maxPlayers": 1, "quantity": 2})
+	}
+	body, err := json.Marshal(map[string]any{
+		"ruleLanguageVersion": "1.0",
+		"playerAttributes": []any{
+			map[string]any{"name": "skill", "type": "number", "default": 4},
+			map[string]any{"name": "hero", "type": "number", "default": 1},
+			map[string]any{"name": "mode", "type": "string"},
+			map[string]any{"name": "roles", "type": "string_list", "default": []any{}},
+			map[string]any{"name": "likes", "type": "string_list", "default": []any{"heal", "tank", "dps"}},
+			map[string]any{"name": "blocked", "type": "string_list", "default": []any{}},
+		},
+		"algorithm": map[string]any{
+			"expansionAgeSelection": rapid.SampledFrom([]string{"newest", "oldest"}).Draw(t, "age"),
+			"backfillPriority":      rapid.SampledFrom([]string{"normal", "high"}).Draw(t, "priority"),
+		},
+		"teams": teams, "rules": rules, "expansions": expansions,
+	})
+	if err != nil {
+		panic(err)
+	}
+	return string(body)
+}
+
+func drawPool(t *rapid.T, teams []string) []*Ticket {
+	var pool []*Ticket
+	player := 0
+	for i := range rapid.IntRange(1, 6).Draw(t, "tickets") {
+		tk := &Ticket{ID: fmt.Sprintf("t%d", i), Start: second(rapid.IntRange(0, 20).Draw(t, "start"))}
+		tk.Backfill = rapid.IntRange(0, 6).Draw(t, "backfill") == 0
+		for range rapid.SampledFrom([]int{1, 1, 1, 2, 3}).Draw(t, "players") {
+			player++
+			p := types.Player{PlayerId: new(fmt.Sprintf("p%d", player)), PlayerAttributes: map[string]types.AttributeValue{}}
+			if rapid.IntRange(0, 15).Draw(t, "mode given") > 0 {
+				p.PlayerAttributes["mode"] = types.AttributeValue{S: new(rapid.SampledFrom([]string{"x", "x", "y"}).Draw(t, "mode"))}
+			}
+			p.PlayerAttributes["skill"] = types.AttributeValue{N: new(float64(rapid.IntRange(0, 10).Draw(t, "skill")))}
+			p.PlayerAttributes["hero"] = types.AttributeValue{N: new(float64(rapid.IntRange(1, 5).Draw(t, "hero")))}
+			p.PlayerAttributes["roles"] = types.AttributeValue{SL: rapid.SliceOfN(rapid.SampledFrom([]string{"heal", "tank", "dps"}), 0, 2).Draw(t, "roles")}
+			if rapid.Bool().Draw(t, "likes given") {
+				p.PlayerAttributes["likes"] = types.AttributeValue{SL: rapid.SliceOfN(rapid.SampledFrom([]string{"heal", "tank", "dps"}), 1, 3).Draw(t, "likes")}
+			}
+			p.PlayerAttributes["blocked"] = types.AttributeValue{SL: rapid.SliceOfN(rapid.SampledFrom([]string{"p1", "p2", "p3", "p4"}), 0, 1).Draw(t, "blocked")}
+			p.LatencyInMs = map[string]int32{}
+			for _, at := range []string{"eu", "us"} {
+				if rapid.IntRange(0, 5).Draw(t, at+" given") > 0 {
+					p.LatencyInMs[at] = int32(rapid.SampledFrom([]int{20, 40, 55, 70, 90}).Draw(t, at))
+				}
+			}
+			if tk.Backfill {
+				p.Team = new(rapid.SampledFrom(teams).Draw(t, "team"))
+			}
+			tk.Players = append(tk.Players, p)
+		}
+		pool = append(pool, tk)
+	}
+	return pool
+}
+
+func second(n int) time.Time { return time.Unix(int64(n), 0).UTC() }
+
+// checkMatch holds a match against the promises of spec 2.2, by the oracle.
+func checkMatch(t interface{ Fatalf(string, ...any) }, o *oracle, m Match, now float64, free int) {
+	p := placed{team: map[string]string{}}
+	n := 0
+	for _, tk := range m.Tickets {
+		p.tickets = append(p.tickets, tk)
+		n += len(tk.Players)
+	}
+	for _, team := range m.Teams {
+		for _, pl := range team.Players {
+			if _, twice := p.team[*pl.PlayerId]; twice {
+				t.Fatalf("player %s is in the match twice", *pl.PlayerId)
+			}
+			p.team[*pl.PlayerId] = team.Name
+		}
+	}
+	if len(p.team) != n {
+		t.Fatalf("the teams hold %d players, the tickets %d", len(p.team), n)
+	}
+	for _, tk := range m.Tickets {
+		for _, pl := range tk.Players {
+			if tk.Backfill && p.team[*pl.PlayerId] != *pl.Team {
+				t.Fatalf("backfill player %s was moved", *pl.PlayerId)
+			}
+		}
+	}
+	if !o.legal(p, now, free) {
+		t.Fatalf("illegal match of %v in %v", ids(m.Tickets), p.team)
+	}
+}
+
+func ids(tickets []*Ticket) (out []string) {
+	for _, t := range tickets {
+		out = append(out, t.ID)
+	}
+	return out
+}
+
+// TestAgainstBruteForce draws small pools and rule sets of all kinds. Every match must be
+// legal by the oracle, the match around the first ticket that has any must be as large as
+// can be, and when the pass is over no legal match may be left.
+func TestAgainstBruteForce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		body := drawRuleSet(t)
+		rs, err := Parse(body)
+		if err != nil {
+			t.Fatalf("%s: %v", body, err)
+		}
+		o := newOracle(body)
+		tickets := drawPool(t, rs.TeamNames())
+		free := rapid.IntRange(0, 1).Draw(t, "free")
+		now := rapid.IntRange(20, 45).Draw(t, "now")
+		pool := NewPool(rs, Options{AdditionalPlayerCount: free})
+		for _, tk := range tickets {
+			pool.Add(tk)
+		}
+		left := slices.Clone(tickets)
+		slices.SortStableFunc(left, func(a, b *Ticket) int {
+			if rs.Algorithm.BackfillPriority == "high" && a.Backfill != b.Backfill {
+				if a.Backfill {
+					return -1
+				}
+				return 1
+			}
+			if c := a.Start.Compare(b.Start); c != 0 {
+				return c
+			}
+			return slices.Compare([]byte(a.ID), []byte(b.ID))
+		})
+		for i, m := range pool.Pass(second(now)) {
+			checkMatch(t, o, m, float64(now), free)
+			anchor, players := o.brute(left, float64(now), free)
+			if m.Tickets[0] != anchor || m.Players() != players {
+				t.Fatalf("%s\nmatch %d is %v with %d players, the best around %v has %d", body, i, ids(m.Tickets), m.Players(), anchor, players)
+			}
+			left = slices.DeleteFunc(left, func(tk *Ticket) bool { return slices.Contains(m.Tickets, tk) })
+		}
+		if pool.Len() != len(left) {
+			t.Fatalf("%d tickets left in the pool, want %d", pool.Len(), len(left))
+		}
+		if anchor, players := o.brute(left, float64(now), free); anchor != nil {
+			t.Fatalf("%s\na match of %d around %s was missed", body, players, anchor.ID)
+		}
+	})
+}
