@@ -17,8 +17,9 @@ type assigner struct {
 
 // How many placements are tried for one candidate: while it grows, and to complete it.
 const (
-	growNodes  = 200
-	finalNodes = 4_000
+	growNodes  = 40
+	finalNodes = 100
+	fullNodes  = 4_000 // both, in a small pool
 )
 
 // mirrored says an earlier empty team of the same kind can stand for team t.
@@ -38,8 +39,10 @@ func (s *search) mirrored(r *roster, t int) bool {
 // rearrange looks for teams for all free units in which the candidate lives.
 func (s *search) rearrange() bool {
 	nodes := growNodes
-	if len(s.x.rows) <= smallPool {
-		nodes = finalNodes
+	if s.small() {
+		nodes = fullNodes
+	} else if s.spent > s.allowance {
+		return false
 	}
 	return s.reassign(nodes, func(alt *roster) bool { return true })
 }
@@ -138,6 +141,9 @@ func (s *search) settle() bool {
 	if len(s.r.size) == 1 {
 		return false
 	}
+	if s.small() {
+		return s.reassign(fullNodes, s.complete)
+	}
 	return s.reassign(finalNodes, s.complete)
 }
 
@@ -217,25 +223,29 @@ func (s *search) spread(sums []float64) float64 {
 	return hi - lo
 }
 
-// exactly searches the nearest candidates again, looking ahead: after every choice only
-// the tickets that can still join count towards what is left.
-func (s *search) exactly(rank int32) {
-	if len(s.x.rows) > smallPool && s.spent > s.allowance {
-		return
-	}
-	// The roster holds the anchor alone again; take the candidates that go with it.
+// exactPool is how many candidates the search with foresight looks at.
+const exactPool = 64
+
+// exactly searches the first candidates again, looking ahead: after every choice only
+// the tickets that can still join count towards what is left. The roster holds the
+// anchor alone. It reports whether a full match was found.
+func (s *search) exactly() bool {
 	for len(s.ranks) < exactPool && !s.drained {
 		s.candidate(len(s.ranks))
 	}
 	whole := s.drained && len(s.ranks) <= exactPool
 	list := s.joinable(s.ranks[:min(len(s.ranks), exactPool)])
 	s.limit = s.tries + exactTries
-	if len(s.x.rows) <= smallPool {
+	if s.small() {
 		s.limit = s.tries + fullTries
 	}
-	s.cut = false
-	s.ahead(list)
+	s.cut, s.flops = false, 4
+	if s.small() {
+		s.flops = fullTries
+	}
+	done := s.ahead(list)
 	s.cut = s.cut || !whole
+	return done
 }
 
 // joinable keeps the candidates that no rule refuses for the roster as it is.
@@ -263,7 +273,7 @@ func (s *search) joinable(list []int32) []int32 {
 // ahead is descend over a list in which every ticket can join by itself.
 func (s *search) ahead(list []int32) bool {
 	if s.r.total == s.lv.cap {
-		return s.accept()
+		return s.accept() || s.flopped()
 	}
 	left := 0
 	for _, rank := range list {

@@ -2,6 +2,7 @@ package flexmatch
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 )
 
@@ -27,6 +28,7 @@ type program struct {
 	numbers   []column
 	lists     []column
 	latencies []latencyColumn
+	wanted    []wanted
 	usesIDs   bool
 	balance   int // the number column to keep even between teams, -1 for none
 	sorted    []int
@@ -52,13 +54,30 @@ type compiledLevel struct {
 	cap      int     // players of a full match
 	need     int     // players of the smallest match
 	windows  []window
-	latency  int // the latency column of the index, -1 for none
+	wants    []want
+	// teamWants are those that concern one team.
+	teamWants []want
+	latency   int   // the latency column of the index, -1 for none
+	placeRule int   // the rule it comes from
+	grade     uint8 // its bit among the grades of the index
 }
 
 // window is a rule of the kind max minus min of one number within a distance.
 type window struct {
 	col  int
 	dist float64
+}
+
+// wanted is a string of a list column that some rule wants a number of.
+type wanted struct{ col, sym int32 }
+
+// want is a contains rule with a minimum: so many lists with a string must be there.
+type want struct {
+	col, sym int32
+	mask     uint64
+	min      int
+	rule     int
+	key      int // of program.wanted
 }
 
 // shape is what the pool is indexed by, the same at every level.
@@ -115,6 +134,9 @@ func compile(rs *RuleSet, opts Options) *program {
 		}
 	}
 	prog.shape = c.shape()
+	for _, l := range prog.levels {
+		l.anywhere = slices.DeleteFunc(l.anywhere, prog.indexed)
+	}
 	prog.classes = c.classes()
 	return prog
 }
@@ -142,7 +164,7 @@ func indexOf[T comparable](list *[]T, v T) int {
 }
 
 func (c *compiler) level(l level) *compiledLevel {
-	out := &compiledLevel{latency: -1}
+	out := &compiledLevel{latency: -1, placeRule: -1}
 	c.rules = nil
 	for i, spec := range l.rules {
 		out.teamless = append(out.teamless, teamless(spec, l.rules))
@@ -170,12 +192,65 @@ func (c *compiler) level(l level) *compiledLevel {
 		if w, ok := c.window(spec); ok {
 			out.windows = append(out.windows, w)
 		}
+		if r, ok := spec.(*collection); ok {
+			out.wants = append(out.wants, c.wants(r, i)...)
+		}
 		if r, ok := spec.(*latency); ok && out.latency < 0 && !c.opts.AnyLocation {
-			out.latency = c.latencyColumn(r.max, r.party)
+			out.latency, out.placeRule = c.latencyColumn(r.max, r.party), i
+			if !math.IsInf(r.distance, 1) {
+				out.placeRule = -1 // which asks for more than a common location
+			}
 		}
 	}
 	out.rules = c.rules
+	for _, w := range out.wants {
+		if bits.OnesCount64(w.mask) == 1 && w.mask != 1<<len(c.rs.teams)-1 {
+			out.teamWants = append(out.teamWants, w)
+		}
+	}
+	out.wants = gather(out.wants)
 	out.sizes(c.rs, l.teams, c.opts.AdditionalPlayerCount)
+	return out
+}
+
+// wants finds the minimums of a collection rule that the whole pool can be asked about.
+func (c *compiler) wants(r *collection, rule int) (out []want) {
+	if r.operation != "contains" || r.min < 1 {
+		return nil
+	}
+	for _, m := range r.measurements {
+		path := m
+		if m.op == "flatten" {
+			path = m.arg
+		}
+		if path.op != "" || path.leaf != leafAttribute || path.typ.base != baseSet {
+			continue
+		}
+		w := want{int32(c.listColumn(path.attr, r.party)), c.symbol(r.contains), path.mask, int(math.Ceil(min(r.min, MaxMatch))), rule, 0}
+		w.key = indexOf(&c.prog.wanted, wanted{w.col, w.sym})
+		if m.typ.depth < 2 {
+			out = append(out, w)
+			continue
+		}
+		for mask := path.mask; mask != 0; mask &= mask - 1 { // each team has the minimum
+			w.mask = mask & -mask
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// gather adds up the wants for one string in teams that do not overlap.
+func gather(wants []want) (out []want) {
+	for _, w := range wants {
+		i := slices.IndexFunc(out, func(o want) bool { return o.col == w.col && o.sym == w.sym && o.mask&w.mask == 0 })
+		if i < 0 {
+			out = append(out, w)
+			continue
+		}
+		out[i].mask |= w.mask
+		out[i].min += w.min
+	}
 	return out
 }
 
@@ -354,7 +429,22 @@ func (c *compiler) shape() shape {
 			s.latencies = append(s.latencies, l.latency)
 		}
 	}
+	if len(s.latencies) > maxGrades { // too many steps to tell apart
+		s.byPlace, s.latencies = false, nil
+	}
+	for _, l := range levels {
+		l.grade = uint8(1) << max(0, slices.Index(s.latencies, l.latency))
+	}
 	return s
+}
+
+// maxEqual is how many rules of equality the index goes by.
+const maxEqual = 4
+
+// indexed says the rule holds of any tickets of one part of the index.
+func (prog *program) indexed(rule int) bool {
+	equal := prog.shape.equal
+	return slices.ContainsFunc(equal[:min(len(equal), maxEqual)], func(e equality) bool { return e.rule == rule })
 }
 
 // equality recognises a rule that demands one value of all players.

@@ -1,7 +1,6 @@
 package flexmatch
 
 import (
-	"container/heap"
 	"math"
 	"slices"
 	"sort"
@@ -13,7 +12,8 @@ const gone = math.MaxInt32
 
 // index is the pool of one pass, in the rule set's own shape. Tickets are known by their
 // rank in the batch. They stand in groups: one for every combination of the values that
-// must be equal, a location they can play in, and the expansion level they have reached.
+// must be equal, a location they can play in and the latency limits that allow it, and
+// the expansion level they have reached.
 // A group is sorted by the number of the rule set's window rule, under a tree of the
 // lowest ranks, so that "the next oldest ticket within a distance of mine" costs a
 // logarithm and not a walk over the pool.
@@ -27,11 +27,15 @@ type index struct {
 	first   []int32   // first membership of each rank, and one past the last
 	members []member
 	value   []float64 // by rank, when there is a window
+	supply  [][]int32 // of each wanted string: how many lists hold it, by part
+	bring   [][]uint8 // and by rank
 }
 
 // group is the tickets of one combination.
 type group struct {
 	place   int // -1 when locations do not matter
+	grade   uint8
+	brings  uint8 // the wanted strings its tickets, all small, have
 	level   int16
 	values  []float64 // sorted; nil without a window
 	tree    []int32   // lowest rank below each node; leaves from len/2 on
@@ -51,6 +55,7 @@ func (p *Pool) build(rows []int32, now time.Time) *index {
 		x.present[l]++
 	}
 	x.partition(p)
+	x.stock(p)
 	x.fill(p)
 	return x
 }
@@ -63,7 +68,7 @@ func (x *index) partition(p *Pool) {
 		x.parts = make([][]int32, 1)
 		return
 	}
-	numbers := map[[4]uint64]int32{}
+	numbers := map[[maxEqual]uint64]int32{}
 	for rank, row := range x.rows {
 		key, ok := p.equalKey(row)
 		if !ok {
@@ -80,12 +85,50 @@ func (x *index) partition(p *Pool) {
 	x.parts = make([][]int32, len(numbers))
 }
 
-// equalKey is the ticket's values under the first four equality rules; the others, if
+// stock counts how many lists each ticket and each part has of the strings that some
+// rule wants a number of.
+func (x *index) stock(p *Pool) {
+	wanted := p.prog.wanted
+	x.supply, x.bring = make([][]int32, len(wanted)), make([][]uint8, len(wanted))
+	for k, w := range wanted {
+		x.supply[k], x.bring[k] = make([]int32, len(x.parts)), make([]uint8, len(x.rows))
+		lists := p.cols.lists[w.col]
+		for rank, row := range x.rows {
+			from, to := p.cols.units(row)
+			for u := from; u < to; u++ {
+				if slices.Contains(lists[u], w.sym) && x.bring[k][rank] < math.MaxUint8 {
+					x.bring[k][rank]++
+				}
+			}
+			if part := x.part[rank]; part >= 0 {
+				x.supply[k][part] += int32(x.bring[k][rank])
+			}
+		}
+	}
+}
+
+// smallParty is a ticket that fits into nearly any team.
+const smallParty = 2
+
+// bringsOf is a set of the first eight wanted strings: what a small ticket has of them.
+func (x *index) bringsOf(rank int32, players int32) (set uint8) {
+	if players > smallParty {
+		return 0
+	}
+	for k := range min(8, len(x.bring)) {
+		if x.bring[k][rank] > 0 {
+			set |= 1 << k
+		}
+	}
+	return set
+}
+
+// equalKey is the ticket's values under the first equality rules; the others, if
 // any, are left to the rules themselves.
-func (p *Pool) equalKey(row int32) (key [4]uint64, ok bool) {
+func (p *Pool) equalKey(row int32) (key [maxEqual]uint64, ok bool) {
 	from, to := p.cols.units(row)
 	for i, e := range p.prog.shape.equal {
-		if i == len(key) {
+		if i == maxEqual {
 			break
 		}
 		for u := from; u < to; u++ {
@@ -106,24 +149,26 @@ func (p *Pool) equalKey(row int32) (key [4]uint64, ok bool) {
 	return key, true
 }
 
-// reachable are the locations a ticket can play in at some level.
-func (p *Pool) reachable(row int32, columns []int) places {
-	all := everywhere
+// reachable are the locations a ticket can play in under a latency column.
+func (p *Pool) reachable(row int32, col int) places {
 	from, to := p.cols.units(row)
-	for u := from; u < to; u++ {
-		var some places
-		for _, col := range columns {
-			some = some.or(p.cols.reach[col][u])
-		}
-		all = all.and(some)
+	all := p.cols.reach[col][from]
+	for u := from + 1; u < to; u++ {
+		all = all.and(p.cols.reach[col][u])
 	}
 	return all
 }
+
+// maxGrades is how many latency limits the index tells apart: tickets of a group can
+// play in its place under the same of them.
+const maxGrades = 8
 
 type groupKey struct {
 	part  int32
 	place int16
 	level int16
+	grade uint8
+	bring uint8
 }
 
 // fill puts every ticket into its groups, in the order of the window's number.
@@ -154,13 +199,14 @@ func (x *index) fill(p *Pool) {
 	type place struct{ rank, group int32 }
 	entries := make([]place, 0, n)
 	x.first = make([]int32, n+1)
-	enter := func(rank int32, at int) {
-		key := groupKey{x.part[rank], int16(at), x.level[rank]}
+	enter := func(rank int32, at int, grade uint8) {
+		brings := x.bringsOf(rank, p.cols.players[x.rows[rank]])
+		key := groupKey{x.part[rank], int16(at), x.level[rank], grade, brings}
 		id, ok := ids[key]
 		if !ok {
 			id = int32(len(x.groups))
 			ids[key] = id
-			x.groups = append(x.groups, &group{place: at, level: x.level[rank]})
+			x.groups = append(x.groups, &group{place: at, level: x.level[rank], grade: grade, brings: brings})
 			x.parts[key.part] = append(x.parts[key.part], id)
 		}
 		entries = append(entries, place{rank, id})
@@ -171,12 +217,22 @@ func (x *index) fill(p *Pool) {
 			continue
 		}
 		if !p.prog.shape.byPlace {
-			enter(rank, -1)
+			enter(rank, -1, 0)
 			continue
 		}
-		for at, set := 0, p.reachable(x.rows[rank], p.prog.shape.latencies); at < len(p.cols.places); at++ {
-			if set.has(at) {
-				enter(rank, at)
+		var sets [maxGrades]places
+		for i, col := range p.prog.shape.latencies {
+			sets[i] = p.reachable(x.rows[rank], col)
+		}
+		for at := range p.cols.places {
+			grade := uint8(0)
+			for i := range p.prog.shape.latencies {
+				if sets[i].has(at) {
+					grade |= 1 << i
+				}
+			}
+			if grade != 0 {
+				enter(rank, at, grade)
 			}
 		}
 	}
@@ -272,17 +328,48 @@ type node struct {
 	at    int32
 }
 
+// nodes is a binary heap by rank; container/heap would box every node.
 type nodes []node
 
-func (h nodes) Len() int           { return len(h) }
-func (h nodes) Less(i, j int) bool { return h[i].rank < h[j].rank }
-func (h nodes) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *nodes) Push(v any)        { *h = append(*h, v.(node)) }
-func (h *nodes) Pop() any {
-	old := *h
-	v := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return v
+func (h *nodes) push(n node) {
+	*h = append(*h, n)
+	list, i := *h, len(*h)-1
+	for i > 0 {
+		up := (i - 1) / 2
+		if list[up].rank <= n.rank {
+			break
+		}
+		list[i] = list[up]
+		i = up
+	}
+	list[i] = n
+}
+
+func (h *nodes) pop() node {
+	list := *h
+	top, last := list[0], list[len(list)-1]
+	list = list[:len(list)-1]
+	*h = list
+	if len(list) == 0 {
+		return top
+	}
+	i := 0
+	for {
+		down := 2*i + 1
+		if down >= len(list) {
+			break
+		}
+		if down+1 < len(list) && list[down+1].rank < list[down].rank {
+			down++
+		}
+		if list[down].rank >= last.rank {
+			break
+		}
+		list[i] = list[down]
+		i = down
+	}
+	list[i] = last
+	return top
 }
 
 func (s *stream) reset(x *index) { s.x, s.heap, s.last = x, s.heap[:0], -1 }
@@ -305,22 +392,24 @@ func (s *stream) include(id int32, from, to int) {
 
 func (s *stream) push(id int32, at int) {
 	if rank := s.x.groups[id].tree[at]; rank != gone {
-		heap.Push(&s.heap, node{rank, id, int32(at)})
+		s.heap.push(node{rank, id, int32(at)})
 	}
 }
 
-// next is the lowest rank not yet yielded; false at the end. A subtree that has lost
-// tickets since it was pushed is looked at again.
+// next is the lowest rank not yet yielded; false at the end.
 func (s *stream) next() (int32, bool) {
 	for len(s.heap) > 0 {
-		top := heap.Pop(&s.heap).(node)
+		top := s.heap.pop()
 		g := s.x.groups[top.group]
-		if int(top.at) < len(g.tree)/2 {
-			s.push(top.group, int(2*top.at))
-			s.push(top.group, int(2*top.at)+1)
-			continue
+		for at, leaves := int(top.at), len(g.tree)/2; at < leaves; {
+			down, other := 2*at, 2*at+1
+			if g.tree[other] < g.tree[down] {
+				down, other = other, down
+			}
+			s.push(top.group, other)
+			at = down
 		}
-		if top.rank != s.last && g.tree[top.at] != gone {
+		if top.rank != s.last {
 			s.last = top.rank
 			return top.rank, true
 		}

@@ -77,26 +77,6 @@ func (s *search) largeAnchor(rank int32) bool {
 	return s.best.ok
 }
 
-// levelsFor are the levels a candidate with this ticket can be at: its own first.
-func (s *search) levelsFor(rank int32) []int {
-	own := int(s.x.level[rank])
-	levels := []int{own}
-	if s.p.prog.newest {
-		for l := own - 1; l >= 0; l-- {
-			if s.x.present[l] > 0 {
-				levels = append(levels, l)
-			}
-		}
-		return levels
-	}
-	for l := own + 1; l < len(s.x.present); l++ {
-		if s.x.present[l] > 0 {
-			levels = append(levels, l)
-		}
-	}
-	return levels
-}
-
 // largeAt tries the locations the anchor can play in, at one level.
 func (s *search) largeAt(rank int32) {
 	s.begin()
@@ -144,7 +124,7 @@ func (s *search) indexed(rank int32, at int) bool {
 // crowd counts players and tickets that could join in a place, between two values.
 func (s *search) crowd(at int, rank int32, lo, hi float64) (players, tickets int) {
 	for _, id := range s.x.parts[s.x.part[rank]] {
-		if g := s.x.groups[id]; g.place == at && s.levelFits(int(g.level)) {
+		if g := s.x.groups[id]; g.place == at && s.suits(g) {
 			from, to := g.within(lo, hi)
 			players += g.count(from, to)
 			tickets += to - from
@@ -156,32 +136,33 @@ func (s *search) crowd(at int, rank int32, lo, hi float64) (players, tickets int
 // placesFor orders the locations acceptable to the anchor: the one most players could
 // join in first, or the anchor's fastest first (batchingPreference).
 func (s *search) placesFor(rank int32, lo, hi float64) []int {
+	s.around = s.around[:0]
 	if !s.p.prog.shape.byPlace {
-		return []int{-1}
+		return append(s.around, -1)
 	}
 	row := s.x.rows[rank]
-	reach := s.p.reachable(row, []int{s.lv.latency})
-	weight := map[int]float64{}
-	var all []int
+	reach := s.p.reachable(row, s.lv.latency)
+	weights := s.weights[:0]
 	for at := range s.p.cols.places {
 		if !reach.has(at) {
 			continue
 		}
-		all = append(all, at)
+		weight := 0.0
 		if s.p.rs.Algorithm.BatchingPreference == "fastestRegion" {
-			weight[at] = s.speed(row, at)
+			weight = s.speed(row, at)
 		} else {
 			n, _ := s.crowd(at, rank, lo, hi)
-			weight[at] = -float64(n)
+			weight = -float64(n)
 		}
+		i := len(weights)
+		weights, s.around = append(weights, weight), append(s.around, at)
+		for ; i > 0 && (weight < weights[i-1] || weight == weights[i-1] && s.p.cols.places[at] < s.p.cols.places[s.around[i-1]]); i-- {
+			weights[i], s.around[i] = weights[i-1], s.around[i-1]
+		}
+		weights[i], s.around[i] = weight, at
 	}
-	slices.SortStableFunc(all, func(a, b int) int {
-		if c := cmp.Compare(weight[a], weight[b]); c != 0 {
-			return c
-		}
-		return cmp.Compare(s.p.cols.places[a], s.p.cols.places[b])
-	})
-	return all
+	s.weights = weights
+	return s.around
 }
 
 // speed is a ticket's mean latency in a location.
@@ -199,7 +180,7 @@ func (s *search) speed(row int32, at int) float64 {
 // fastness is how many locations are faster for a ticket than this one.
 func (s *search) fastness(row int32, at int) int {
 	own, n := s.speed(row, at), 0
-	reach := s.p.reachable(row, []int{s.lv.latency})
+	reach := s.p.reachable(row, s.lv.latency)
 	for other := range s.p.cols.places {
 		if other != at && reach.has(other) && s.speed(row, other) < own {
 			n++
@@ -220,7 +201,7 @@ func (s *search) bestWindow(at int, rank int32, lo, hi, d float64) (from, to flo
 	}
 	starts := []float64{own}
 	for _, id := range s.x.parts[s.x.part[rank]] {
-		if g := s.x.groups[id]; g.place == at && s.levelFits(int(g.level)) {
+		if g := s.x.groups[id]; g.place == at && s.suits(g) {
 			first, last := g.within(lo, own)
 			for i, step := first, max(1, (last-first)/64); i < last; i += step {
 				starts = append(starts, g.values[i])
@@ -304,7 +285,7 @@ func (s *search) gather(rank int32, at int, from, to float64) {
 	s.ranks, s.suffix, s.drained = s.ranks[:0], s.suffix[:0], false
 	s.chosen = append(s.chosen[:0], rank)
 	for _, id := range s.x.parts[s.x.part[rank]] {
-		if g := s.x.groups[id]; g.place == at && s.levelFits(int(g.level)) {
+		if g := s.x.groups[id]; g.place == at && s.suits(g) {
 			if first, last := g.within(from, to); first < last {
 				s.stream.include(id, first, last)
 			}
@@ -332,9 +313,6 @@ func (s *search) unguaranteed() []int {
 		switch r := s.p.rs.levels[s.level].rules[i].(type) {
 		case *batchDistance:
 			if !r.text && s.p.prog.numbers[max(0, s.p.prog.shape.window)] == (column{r.attr, r.party}) && s.p.prog.shape.window >= 0 {
-				continue
-			}
-			if r.text && len(s.p.prog.shape.equal) <= 4 {
 				continue
 			}
 		case *latency:
@@ -405,14 +383,6 @@ func (s *search) undealt() bool {
 		s.r.size[s.r.team[i]] += s.p.cols.uSize[u]
 	}
 	return false
-}
-
-func (s *search) needier(t, than int) bool {
-	low, other := s.r.size[t] < s.lv.min[t], s.r.size[than] < s.lv.min[than]
-	if low != other {
-		return low
-	}
-	return s.lv.max[t]-s.r.size[t] > s.lv.max[than]-s.r.size[than]
 }
 
 // evenLarge swaps units of one size between the teams with the highest and the lowest

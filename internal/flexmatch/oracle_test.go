@@ -252,7 +252,9 @@ func (o *oracle) rule(r map[string]any, p placed) bool {
 	}
 	switch r["type"] {
 	case "comparison":
-		return measured(func(v any) bool { return compares(r["operation"].(string), leaves(v), reference(), r["referenceValue"] != nil) })
+		return measured(func(v any) bool {
+			return compares(r["operation"].(string), leaves(v), reference(), r["referenceValue"] != nil)
+		})
 	case "distance":
 		ref := unwrap(reference())
 		return measured(func(v any) bool {

@@ -1,7 +1,5 @@
 package flexmatch
 
-import "math"
-
 // batchDistance keeps the tickets' values of one number attribute within maxDistance of
 // each other, or demands one common value of a string attribute (spec 1.5). It works in
 // small and large matches, and the pool is indexed by it.
@@ -38,21 +36,34 @@ func (r *batchDistance) compile(c *compiler) compiledRule {
 	if r.text {
 		return r.oneValue(c)
 	}
-	col := c.numberColumn(r.attr, r.party)
+	return spreadRule(window{c.numberColumn(r.attr, r.party), r.max})
+}
+
+// spreadRule keeps the greatest and the least of a column within a distance.
+func spreadRule(w window) compiledRule {
 	spread := func(run *roster) float64 {
-		lo, hi := math.Inf(1), math.Inf(-1)
-		nums := run.p.num[col]
-		for _, u := range run.units {
-			lo, hi = min(lo, nums[u]), max(hi, nums[u])
+		if len(run.units) == 0 {
+			return 0
+		}
+		nums := run.p.num[w.col]
+		lo := nums[run.units[0]]
+		hi := lo
+		for _, u := range run.units[1:] {
+			v := nums[u]
+			if v < lo {
+				lo = v
+			} else if v > hi {
+				hi = v
+			}
 		}
 		return hi - lo
 	}
-	check := func(run *roster) bool { return spread(run) <= r.max || len(run.units) == 0 }
 	return compiledRule{
-		check: check,
-		dead:  func(run *roster) bool { return !check(run) },
+		check: func(run *roster) bool { return spread(run) <= w.dist },
+		dead:  func(run *roster) bool { return spread(run) > w.dist },
 		measure: func(run *roster) Measure {
-			return Measure{Operation: "<=", Measured: max(0, spread(run)), Limit: r.max, Failed: !check(run)}
+			d := spread(run)
+			return Measure{Operation: "<=", Measured: d, Limit: w.dist, Failed: d > w.dist}
 		},
 	}
 }

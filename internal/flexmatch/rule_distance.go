@@ -44,6 +44,9 @@ func parseDistance(p *parser, o object) ruleSpec {
 }
 
 func (r *distance) compile(c *compiler) compiledRule {
+	if w, ok := c.window(r); ok && len(r.measurements) == 1 && r.min == 0 {
+		return spreadRule(w)
+	}
 	var all []compiledRule
 	for _, m := range r.measurements {
 		all = append(all, r.one(c, m))

@@ -24,6 +24,11 @@ type search struct {
 
 	level   int
 	alive   []bool // by rank
+	levels  []int
+	keys    []keyed
+	spare   []int32
+	around  []int     // locations of the anchor
+	weights []float64 // and how good they are
 	stream  stream
 	ranks   []int32 // candidates so far, in order
 	drained bool    // ranks holds all there are
@@ -34,6 +39,9 @@ type search struct {
 	backfill bool
 
 	tries, limit int
+	inPlace      bool // the candidates are those of one location
+	flops        int  // full but illegal rosters that may still come
+	patience     int  // tickets that may be refused in a row of tries
 	cut          bool // the limit stopped the search
 	unsure       bool // something was left untried, so a failure is not final
 
@@ -42,7 +50,9 @@ type search struct {
 	bound  []int32 // the match to beat: only sets before it are of interest
 	tally  []counts
 
-	spent, allowance int // tries of failed anchors in this pass
+	spent, allowance int       // tries of failed anchors in this pass
+	supply           [][]int32 // of each wanted string, by part
+	bring            [][]uint8 // and by rank
 }
 
 // found is a legal match.
@@ -55,14 +65,12 @@ type found struct {
 	teams   []uint8
 }
 
-// effort bounds of one anchor, in tickets tried. Pools up to smallPool are searched
-// completely for all practical purposes.
+// Effort bounds. Pools up to smallPool are searched completely, for all practical
+// purposes; in larger ones an anchor that is hard to match must not stop the pass.
 const (
 	smallPool  = 64
-	fullTries  = 50_000
-	quickTries = 64
-	exactTries = 2_000
-	exactPool  = 96
+	fullTries  = 50_000 // of one anchor in a small pool
+	exactTries = 300    // of the search with foresight in a larger one
 )
 
 func (p *Pool) passSmall(now time.Time) []Match {
@@ -120,39 +128,59 @@ func (p *Pool) searcher(rows []int32, now time.Time) *search {
 	}
 	s := p.search
 	s.x = p.build(rows, now)
+	s.bring, s.supply = s.x.bring, s.x.supply
 	s.alive = slices.Repeat([]bool{true}, len(rows))
 	s.spent = 0
 	effort := p.opts.Effort
 	if effort <= 0 {
 		effort = 1
 	}
-	s.allowance = int(effort * float64(200_000+16*len(rows)))
+	s.allowance = int(effort * float64(20_000+4*len(rows)))
 	return s
 }
+
+// unstock takes a ticket's strings out of its part's supply.
+func (s *search) unstock(rank int32) {
+	if part := s.x.part[rank]; part >= 0 {
+		for k := range s.supply {
+			s.supply[k][part] -= int32(s.bring[k][rank])
+		}
+	}
+}
+
+// supplied says the anchor's part has what the rules of the level want.
+func (s *search) supplied(rank int32) bool {
+	for _, w := range s.lv.wants {
+		if int(s.supply[w.key][s.x.part[rank]]) < w.min {
+			s.count(w.rule, false)
+			return false
+		}
+	}
+	return true
+}
+
+func (s *search) small() bool { return len(s.x.rows) <= smallPool }
 
 // take removes a ticket from the pass.
 func (s *search) take(rank int32) {
 	s.alive[rank] = false
+	s.unstock(rank)
 	s.x.remove(rank, s.p.cols.players[s.x.rows[rank]])
 }
 
-// anchor looks for the best match around a ticket and leaves it in s.best.
+// anchor looks for the best match around a ticket and leaves it in s.best. In a small
+// pool every level is searched for the match that comes first in the batch; in a larger
+// one the first full match will do.
 func (s *search) anchor(rank int32) bool {
 	clear(s.tally)
-	s.best.ok, s.best.players, s.bound, s.unsure = false, 0, nil, false
-	own := int(s.x.level[rank])
-	if s.p.prog.newest {
-		for level := own; level >= 0; level-- {
-			if level == own || s.x.present[level] > 0 {
-				s.at(rank, level)
-			}
+	s.best.ok, s.best.players, s.bound, s.unsure, s.tries = false, 0, nil, false, 0
+	for _, level := range s.levelsFor(rank) {
+		if s.at(rank, level); s.best.ok && s.best.players == s.lv.cap && !s.small() {
+			break
 		}
-	} else {
-		for level := own; level < len(s.x.present); level++ {
-			if level == own || s.x.present[level] > 0 {
-				s.at(rank, level)
-			}
-		}
+	}
+	if !s.best.ok {
+		s.spent += s.tries
 	}
 	row := s.x.rows[rank]
 	n := len(s.tally)
@@ -166,106 +194,310 @@ func (s *search) anchor(rank int32) bool {
 	return s.best.ok
 }
 
+// levelsFor are the levels a candidate with this ticket can be at: its own first.
+func (s *search) levelsFor(rank int32) []int {
+	own := int(s.x.level[rank])
+	levels := append(s.levels[:0], own)
+	if s.p.prog.newest {
+		for l := own - 1; l >= 0; l-- {
+			if s.x.present[l] > 0 {
+				levels = append(levels, l)
+			}
+		}
+	} else {
+		for l := own + 1; l < len(s.x.present); l++ {
+			if s.x.present[l] > 0 {
+				levels = append(levels, l)
+			}
+		}
+	}
+	s.levels = levels
+	return levels
+}
+
 // at searches around the anchor with the rules of one level.
 func (s *search) at(rank int32, level int) {
 	s.level, s.lv = level, s.p.prog.levels[level]
 	s.begin()
-	if !s.join(rank) {
+	if s.x.part[rank] < 0 || !s.join(rank) || !s.supplied(rank) {
 		return
 	}
-	if !s.candidates(rank) && s.r.total < s.lv.need {
-		return
+	if s.small() {
+		s.thoroughly(rank)
+	} else {
+		s.briefly(rank)
 	}
-	s.tries, s.limit = 0, s.quick()
-	s.cut = false
-	if done := s.descend(0); !done && s.cut {
-		s.exactly(rank)
-	}
-	if !s.best.ok {
-		s.spent += s.tries
-	}
-	s.unsure = s.unsure || s.cut
 	if s.best.ok && len(s.lv.sorts) == 0 && s.best.players == s.lv.cap {
 		s.bound = s.best.ranks
 	}
 }
 
-// quick is the limit of the first descent.
-func (s *search) quick() int {
-	switch {
-	case len(s.x.rows) <= smallPool:
-		return fullTries
-	case s.spent > s.allowance:
-		return 16 + 2*s.lv.cap
+// thoroughly searches a small pool to the end, for all practical purposes.
+func (s *search) thoroughly(rank int32) {
+	if !s.candidates(rank, anyPlace) {
+		return
 	}
-	return quickTries + 16*s.lv.cap
+	s.limit, s.flops, s.patience, s.cut = s.tries+fullTries, fullTries, fullTries, false
+	if !s.descend(0) && s.cut {
+		s.exactly()
+	}
+	s.unsure = s.unsure || s.cut
 }
+
+// triedPlaces is how many locations are tried for an anchor in a larger pool.
+const triedPlaces = 3
+
+// briefly searches a larger pool, in one location after the other.
+func (s *search) briefly(rank int32) {
+	lo, hi, _ := s.windowOf(rank)
+	for i, at := range s.placesFor(rank, lo, hi) {
+		if i == triedPlaces {
+			s.unsure = true
+			break
+		}
+		if s.candidates(rank, at) && s.brieflyIn(rank, at) {
+			break
+		}
+	}
+}
+
+// brieflyIn searches by age for a moment, then among the nearest of the oldest, then,
+// while the pass has time left, with foresight. It reports whether a full match was
+// found.
+func (s *search) brieflyIn(rank int32, place int) bool {
+	if s.spent > s.allowance && s.tries > 4*s.lv.cap {
+		s.unsure = true
+		return false
+	}
+	if len(s.lv.wants) == 0 { // else by age they come too late
+		s.cut, s.flops, s.limit, s.patience = false, 2, s.tries+16+4*s.lv.cap, fullTries
+		if s.spent > s.allowance {
+			s.limit = s.tries + 8 + s.lv.cap
+		}
+		if s.descend(0) {
+			return true
+		}
+		if !s.cut {
+			return false
+		}
+		if s.spent > s.allowance {
+			s.unsure = true // there may be a match further on
+			return false
+		}
+	}
+	s.unsure = true
+	if !s.nearest(rank, place) {
+		s.tries += len(s.ranks) / 4 // looking costs as well
+		return false
+	}
+	s.limit, s.flops, s.patience, s.cut = s.tries+16+4*s.lv.cap, 4, 16, false
+	if s.descend(0) {
+		return true
+	}
+	return s.cut && s.spent <= s.allowance && s.tries < 40*s.lv.cap && s.exactly()
+}
+
+// nearest puts the oldest candidates in order of their distance from the anchor, in the
+// number the rules look at. It reports whether what the rules want is among them.
+func (s *search) nearest(rank int32, place int) bool {
+	most := 10 + 3*s.lv.cap
+	wants := len(s.lv.wants) > 0 && len(s.lv.sorts) == 0
+	if wants {
+		s.fetchWanted(rank, place)
+		s.offer(rank, place, func(g *group) bool { return g.brings == 0 })
+	}
+	for len(s.ranks) < most && !s.drained {
+		s.candidate(len(s.ranks))
+	}
+	switch {
+	case len(s.lv.sorts) > 0:
+	case s.p.prog.shape.window >= 0:
+		s.byDistance(rank, s.p.cols.num[s.p.prog.shape.window])
+	case s.p.prog.balance >= 0:
+		s.byDistance(rank, s.p.cols.num[s.p.prog.balance])
+	}
+	ok := !wants || s.wantedFirst(rank)
+	s.drain()
+	return ok
+}
+
+// fetchWanted starts the candidates with the oldest small tickets that bring what the
+// rules want; the index has them in groups of their own.
+func (s *search) fetchWanted(rank int32, place int) {
+	s.ranks = s.ranks[:0]
+	for _, w := range s.lv.wants {
+		missing := w.min - s.brings(rank, w)
+		if missing <= 0 {
+			continue
+		}
+		n := len(s.ranks) + missing + 4
+		s.offer(rank, place, func(g *group) bool { return g.brings>>w.key&1 == 1 })
+		for len(s.ranks) < n && !s.drained {
+			s.candidate(len(s.ranks))
+		}
+	}
+	slices.Sort(s.ranks)
+	s.ranks = slices.Compact(s.ranks)
+}
+
+func (s *search) byDistance(rank int32, nums []float64) {
+	dist := s.keys[:0]
+	own := nums[s.p.cols.uFirst[s.x.rows[rank]]]
+	for _, r := range s.ranks {
+		dist = append(dist, keyed{math.Abs(nums[s.p.cols.uFirst[s.x.rows[r]]] - own), r})
+	}
+	slices.SortFunc(dist, func(a, b keyed) int {
+		if c := cmp.Compare(a.key, b.key); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.rank, b.rank)
+	})
+	for i, k := range dist {
+		s.ranks[i] = k.rank
+	}
+	s.keys = dist
+}
+
+// keyed is a ticket with a sort key.
+type keyed struct {
+	key  float64
+	rank int32
+}
+
+// wantedFirst moves as many tickets to the front as the rules want of some string,
+// beyond what the anchor brings: small ones if there are, for they leave a choice of
+// teams. Others that have the string go to the back, to be there for later anchors. It
+// is false when there are not enough.
+func (s *search) wantedFirst(rank int32) bool {
+	front := 0
+	for _, w := range s.lv.wants {
+		missing := w.min - s.brings(rank, w)
+		for _, most := range []int32{smallParty, MaxMatch} {
+			if most == MaxMatch && missing > 1 {
+				break // several large parties leave no room for each other
+			}
+			for i := front; i < len(s.ranks) && missing > 0; i++ {
+				if n := s.brings(s.ranks[i], w); n > 0 && s.players(s.ranks[i]) <= most {
+					missing -= n
+					wanted := s.ranks[i]
+					copy(s.ranks[front+1:i+1], s.ranks[front:i])
+					s.ranks[front] = wanted
+					front++
+				}
+			}
+		}
+		if missing > 0 {
+			return false
+		}
+	}
+	s.wantedLast(s.ranks[front:])
+	return true
+}
+
+// wantedLast moves the tickets with any wanted string behind the others.
+func (s *search) wantedLast(list []int32) {
+	last := s.spare[:0]
+	n := 0
+	for _, r := range list {
+		if slices.ContainsFunc(s.lv.wants, func(w want) bool { return s.bring[w.key][r] > 0 }) {
+			last = append(last, r)
+			continue
+		}
+		list[n] = r
+		n++
+	}
+	copy(list[n:], last)
+	s.spare = last
+}
+
+// brings is how many lists of a ticket hold the wanted string.
+func (s *search) brings(rank int32, w want) int { return int(s.bring[w.key][rank]) }
 
 // begin empties the roster for the current level.
 func (s *search) begin() {
 	s.r.clear()
 	s.r.max, s.r.cap = s.lv.max, s.lv.cap
-	s.chosen, s.fixed, s.backfill = s.chosen[:0], 0, false
+	s.chosen, s.fixed, s.backfill, s.inPlace = s.chosen[:0], 0, false, false
 }
 
-// candidates points the stream at the tickets that may join the anchor at this level;
-// false when there are none, or too few for any match.
-func (s *search) candidates(rank int32) bool {
-	s.stream.reset(s.x)
-	s.ranks, s.suffix, s.drained = s.ranks[:0], s.suffix[:0], false
-	if s.x.part[rank] < 0 {
-		s.drained = true
-		return false
+// anyPlace asks for the candidates of every location.
+const anyPlace = -2
+
+// windowOf is the stretch of values the index offers for the anchor at this level, and
+// the distance.
+func (s *search) windowOf(rank int32) (lo, hi, d float64) {
+	col := s.p.prog.shape.window
+	if col < 0 {
+		return math.Inf(-1), math.Inf(1), math.Inf(1)
 	}
-	lo, hi, d := math.Inf(-1), math.Inf(1), math.Inf(1)
-	if col := s.p.prog.shape.window; col >= 0 {
-		d = s.lv.distance(col)
-		lo, hi = s.x.value[rank]-d, s.x.value[rank]+d
-	}
+	d = s.lv.distance(col)
+	return s.x.value[rank] - d, s.x.value[rank] + d, d
+}
+
+// candidates points the stream at the tickets that may join the anchor at this level, in
+// one location or in any; false when with them there are too few for any match.
+func (s *search) candidates(rank int32, place int) bool {
+	s.ranks, s.suffix, s.drained, s.inPlace = s.ranks[:0], s.suffix[:0], false, place >= 0
+	lo, hi, d := s.windowOf(rank)
 	var reach places
 	if s.p.prog.shape.byPlace {
-		reach = s.p.reachable(s.x.rows[rank], []int{s.lv.latency})
+		reach = s.p.reachable(s.x.rows[rank], s.lv.latency)
 	}
-	some := false
-	for _, id := range s.x.parts[s.x.part[rank]] {
-		g := s.x.groups[id]
-		if !s.levelFits(int(g.level)) || (g.place >= 0 && !reach.has(g.place)) {
-			continue
-		}
-		from, to := g.within(lo, hi)
-		if from < to {
-			s.stream.include(id, from, to)
-			some = true
-		}
-	}
-	if some && !s.enough(rank, reach, lo, hi, d) {
+	if !s.enough(rank, place, reach, lo, hi, d) {
 		s.count(s.windowRule(), false)
-		s.drained = true
 		return false
 	}
+	s.offer(rank, place, func(*group) bool { return true })
 	if len(s.lv.sorts) > 0 {
 		s.sorted(rank)
 	}
-	return some
+	return true
 }
 
-// levelFits says a ticket at this level can be in a candidate of the searched level:
-// the newest ticket sets the lowest level, the oldest the highest (spec 1.7).
-func (s *search) levelFits(level int) bool {
-	if s.p.prog.newest {
-		return level >= s.level
+// offer starts the stream over the groups that may join the anchor and that pass.
+func (s *search) offer(rank int32, place int, pass func(g *group) bool) {
+	s.stream.reset(s.x)
+	s.drained = false
+	lo, hi, _ := s.windowOf(rank)
+	var reach places
+	if s.p.prog.shape.byPlace {
+		reach = s.p.reachable(s.x.rows[rank], s.lv.latency)
 	}
-	return level <= s.level
+	for _, id := range s.x.parts[s.x.part[rank]] {
+		g := s.x.groups[id]
+		if !s.suits(g) || !pass(g) || (g.place >= 0 && (!reach.has(g.place) || place >= 0 && g.place != place)) {
+			continue
+		}
+		if from, to := g.within(lo, hi); from < to {
+			s.stream.include(id, from, to)
+		}
+	}
+}
+
+// suits says the tickets of a group can be in a candidate of the searched level: the
+// newest ticket sets the lowest level, the oldest the highest (spec 1.7), and the level's
+// latency limit lets them play in the group's place.
+func (s *search) suits(g *group) bool {
+	if g.place >= 0 && g.grade&s.lv.grade == 0 {
+		return false
+	}
+	if s.p.prog.newest {
+		return int(g.level) >= s.level
+	}
+	return int(g.level) <= s.level
 }
 
 // enough says some location has the players for the smallest match within one distance
 // of each other, the anchor among them. It spares anchors that are alone the search.
-func (s *search) enough(rank int32, reach places, lo, hi, d float64) bool {
+func (s *search) enough(rank int32, place int, reach places, lo, hi, d float64) bool {
 	if s.lv.need <= s.r.total {
 		return true
 	}
 	if !s.p.prog.shape.byPlace {
 		return s.enoughAt(-1, rank, lo, hi, d)
+	}
+	if place != anyPlace {
+		return s.enoughAt(place, rank, lo, hi, d)
 	}
 	for at := range s.p.cols.places {
 		if reach.has(at) && s.enoughAt(at, rank, lo, hi, d) {
@@ -279,7 +511,7 @@ func (s *search) enoughAt(place int, rank int32, lo, hi, d float64) bool {
 	count := func(lo, hi float64) (players, tickets int) {
 		for _, id := range s.x.parts[s.x.part[rank]] {
 			g := s.x.groups[id]
-			if g.place == place && s.levelFits(int(g.level)) {
+			if g.place == place && s.suits(g) {
 				from, to := g.within(lo, hi)
 				players += g.count(from, to)
 				tickets += to - from
@@ -298,7 +530,7 @@ func (s *search) enoughAt(place int, rank int32, lo, hi, d float64) bool {
 	own := s.x.value[rank]
 	for _, id := range s.x.parts[s.x.part[rank]] {
 		g := s.x.groups[id]
-		if g.place != place || !s.levelFits(int(g.level)) {
+		if g.place != place || !s.suits(g) {
 			continue
 		}
 		from, to := g.within(own, hi)
@@ -398,11 +630,11 @@ func (s *search) sorted(anchor int32) {
 // whether a full match was found.
 func (s *search) descend(pos int) bool {
 	if s.r.total == s.lv.cap {
-		return s.accept()
+		return s.accept() || s.flopped()
 	}
 	depth := len(s.chosen) - 1
 	var tried [4]int32
-	reps := 0
+	reps, refused := 0, 0
 	for i := pos; ; i++ {
 		rank, ok := s.candidate(i)
 		if !ok || s.hopeless(i) || s.beyond(depth, rank) {
@@ -417,6 +649,10 @@ func (s *search) descend(pos int) bool {
 		}
 		s.tries++
 		if !s.join(rank) {
+			if refused++; refused > s.patience {
+				s.cut = true
+				break
+			}
 			continue
 		}
 		if s.descend(i + 1) {
@@ -432,6 +668,15 @@ func (s *search) descend(pos int) bool {
 		}
 	}
 	s.accept()
+	return false
+}
+
+// flopped counts full rosters that were not legal after all, and stops the search when
+// the order it tries them in leads nowhere.
+func (s *search) flopped() bool {
+	if s.flops--; s.flops < 0 {
+		s.cut = true
+	}
 	return false
 }
 
@@ -575,6 +820,7 @@ func (s *search) joinBackfill(row int32) bool {
 func (s *search) place(unit int32) bool {
 	n := s.p.cols.uSize[unit]
 	order := s.teamOrder(n)
+	s.wantingFirst(unit, order)
 	for i, t := range order {
 		s.r.push(unit, t)
 		if i == 0 && !s.lives(s.lv.anywhere) { // no team can change that
@@ -591,6 +837,9 @@ func (s *search) place(unit int32) bool {
 	}
 	if len(order) == 0 && !s.roomFor(n) {
 		return false
+	}
+	if len(order) > 0 && !s.small() {
+		return false // it fits, only a rule refuses: another ticket is the cheaper try
 	}
 	// Any team will do for the moment: rearrange puts every unit anew.
 	s.r.push(unit, 0)
@@ -614,27 +863,60 @@ func (s *search) teamOrder(n int32) []uint8 {
 		if s.r.size[t]+n > s.lv.max[t] || s.mirrored(s.r, t) {
 			continue
 		}
+		i := len(order)
 		order = append(order, uint8(t))
-	}
-	if len(order) > 1 {
-		slices.SortStableFunc(order, func(a, b uint8) int {
-			lowA, lowB := s.r.size[a] < s.lv.min[a], s.r.size[b] < s.lv.min[b]
-			if lowA != lowB {
-				if lowA {
-					return -1
-				}
-				return 1
-			}
-			return cmp.Compare(s.lv.max[b]-s.r.size[b], s.lv.max[a]-s.r.size[a])
-		})
+		for ; i > 0 && s.needier(t, int(order[i-1])); i-- {
+			order[i] = order[i-1]
+		}
+		order[i] = uint8(t)
 	}
 	s.assign.order = order
 	return order
 }
 
+// wantingFirst moves the teams to the front whose rules still want what the unit brings.
+func (s *search) wantingFirst(unit int32, order []uint8) {
+	front := 0
+	for _, w := range s.lv.teamWants {
+		if !slices.Contains(s.p.cols.lists[w.col][unit], w.sym) {
+			continue
+		}
+		for i := front; i < len(order); i++ {
+			if t := order[i]; w.mask>>t&1 == 1 && s.has(t, w) < w.min {
+				copy(order[front+1:i+1], order[front:i])
+				order[front] = t
+				front++
+			}
+		}
+	}
+}
+
+// has is how many lists of a team hold the wanted string.
+func (s *search) has(team uint8, w want) (n int) {
+	for i, u := range s.r.units {
+		if s.r.team[i] == team && slices.Contains(s.p.cols.lists[w.col][u], w.sym) {
+			n++
+		}
+	}
+	return n
+}
+
+// needier says team t should be filled before another: the one below its minimum first,
+// then the one with more open slots.
+func (s *search) needier(t, than int) bool {
+	low, other := s.r.size[t] < s.lv.min[t], s.r.size[than] < s.lv.min[than]
+	if low != other {
+		return low
+	}
+	return s.lv.max[t]-s.r.size[t] > s.lv.max[than]-s.r.size[than]
+}
+
 // lives says none of the rules has given the candidate up.
 func (s *search) lives(rules []int) bool {
 	for _, i := range rules {
+		if s.inPlace && i == s.lv.placeRule {
+			continue // all candidates can play in the place searched
+		}
 		dead := s.lv.rules[i].dead(s.r)
 		s.count(i, !dead)
 		if dead {
