@@ -17,6 +17,8 @@ import (
 // would page for ever.
 var ErrRepeatedToken = errors.New("the same next token was received twice")
 
+//go:generate go run ./internal/gen -model ../internal/model/gamelift-2015-10-01.json -out ops.go
+
 // Op ties one operation of the service to its token, its page size and its
 // items. The values are the package's variables, one for each paged operation,
 // such as [DescribePlayerSessions]; there are no others.

@@ -138,3 +138,8 @@ func take(t testing.TB, it *iterator, n int) (ids []string, token string, more b
 	token, more = it.ResumeToken()
 	return ids, token, more, err
 }
+
+// inputAt is an input that begins at a token of the service.
+func inputAt(token string) *gamelift.DescribePlayerSessionsInput {
+	return &gamelift.DescribePlayerSessionsInput{NextToken: &token}
+}

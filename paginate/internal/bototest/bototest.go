@@ -46,7 +46,7 @@ type Config struct {
 type Run struct {
 	Operation    string                    `json:"operation"` // as get_paginator takes it
 	Key          string                    `json:"key"`
-	Items        []any                     `json:"items,omitempty"`
+	Items        []any                     `json:"items"`
 	DefaultLimit int                       `json:"default_limit,omitempty"`
 	Graph        map[string]map[string]any `json:"graph,omitempty"`
 	Dates        []string                  `json:"dates,omitempty"` // members whose numbers are times
@@ -127,7 +127,7 @@ func (b *Botocore) Run(t testing.TB, r Run) Answer {
 // Parsed is what botocore read in a starting token.
 type Parsed struct {
 	Token map[string]any
-	Skip  any
+	Skip  json.RawMessage // as Python prints it: 2.0 is no count
 	Error *string
 }
 
