@@ -104,17 +104,24 @@ type compiler struct {
 	prog    *program
 	rules   []compiledRule // of the level being compiled
 	usesIDs bool
+	skip    []int
 	masks   []uint64 // the selections of teams in expressions
 	done    map[ruleSpec]compiledRule
 }
 
 func compile(rs *RuleSet, opts Options) *program {
+	return compileWithout(rs, opts, &symbols{numbers: map[string]int32{}}, nil)
+}
+
+// compileWithout compiles the rule set as if it did not demand some of its rules, with
+// the symbols and the columns of the whole.
+func compileWithout(rs *RuleSet, opts Options, sym *symbols, skip []int) *program {
 	if rs.Large() {
 		opts.AnyLocation = false // documented: one location for all (spec 1.5)
 	}
-	prog := &program{rs: rs, opts: opts, sym: &symbols{numbers: map[string]int32{}}, balance: -1}
+	prog := &program{rs: rs, opts: opts, sym: sym, balance: -1}
 	prog.newest = rs.Algorithm.ExpansionAgeSelection != "oldest"
-	c := &compiler{rs: rs, opts: opts, sym: prog.sym, prog: prog, done: map[ruleSpec]compiledRule{}}
+	c := &compiler{rs: rs, opts: opts, sym: prog.sym, prog: prog, skip: skip, done: map[ruleSpec]compiledRule{}}
 	for _, l := range rs.levels {
 		prog.levels = append(prog.levels, c.level(l))
 	}
@@ -178,7 +185,7 @@ func (c *compiler) level(l level) *compiledLevel {
 			out.sorts = append(out.sorts, s)
 			continue
 		}
-		if c.rs.within[i] {
+		if c.rs.within[i] || slices.Contains(c.skip, i) {
 			continue
 		}
 		out.enforced = append(out.enforced, i)
@@ -407,7 +414,7 @@ func (c *compiler) shape() shape {
 	s := shape{window: -1}
 	levels := c.prog.levels
 	for i, spec := range c.rs.levels[0].rules {
-		if c.rs.within[i] || slices.ContainsFunc(c.rs.levels, func(l level) bool { return l.rules[i] != spec }) {
+		if c.rs.within[i] || slices.Contains(c.skip, i) || slices.ContainsFunc(c.rs.levels, func(l level) bool { return l.rules[i] != spec }) {
 			continue
 		}
 		if e, ok := c.equality(spec); ok {

@@ -18,6 +18,9 @@ type Match struct {
 	Metrics []RuleMetric
 	// limit is the strictest latency limit that held, +Inf without one.
 	limit float64
+
+	level  int // of the expansions
+	roster *roster
 }
 
 // MatchTeam is one team of a match.

@@ -658,28 +658,32 @@ func leaves(v any) (out []element) {
 // assumed of the order among equals.
 func (o *oracle) brute(pool []*Ticket, now float64, free int) (anchor *Ticket, players int) {
 	for i, t := range pool {
-		best := 0
-		for mask := 1; mask < 1<<len(pool); mask++ {
-			if mask>>i&1 == 0 {
-				continue
-			}
-			var chosen []*Ticket
-			n := 0
-			for j, other := range pool {
-				if mask>>j&1 == 1 {
-					chosen = append(chosen, other)
-					n += len(other.Players)
-				}
-			}
-			if n > best && n <= 8 && o.anyTeams(placed{tickets: chosen, team: map[string]string{}}, 0, now, free) {
-				best = n
-			}
-		}
-		if best > 0 {
+		if best := o.around(pool, i, now, free); best > 0 {
 			return t, best
 		}
 	}
 	return nil, 0
+}
+
+// around is the size of the largest legal match with ticket i, 0 without any.
+func (o *oracle) around(pool []*Ticket, i int, now float64, free int) (best int) {
+	for mask := 1; mask < 1<<len(pool); mask++ {
+		if mask>>i&1 == 0 {
+			continue
+		}
+		var chosen []*Ticket
+		n := 0
+		for j, other := range pool {
+			if mask>>j&1 == 1 {
+				chosen = append(chosen, other)
+				n += len(other.Players)
+			}
+		}
+		if n > best && n <= 8 && o.anyTeams(placed{tickets: chosen, team: map[string]string{}}, 0, now, free) {
+			best = n
+		}
+	}
+	return best
 }
 
 func (o *oracle) anyTeams(p placed, i int, now float64, free int) bool {

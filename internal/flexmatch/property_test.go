@@ -245,3 +245,145 @@ func TestAgainstBruteForce(t *testing.T) {
 		}
 	})
 }
+
+// TestExplainIsTrue holds explanations against the brute force: a ticket is matchable
+// exactly when some legal match holds it, and a foreseen step really lets it match.
+func TestExplainIsTrue(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		body := drawRuleSet(t)
+		rs, err := Parse(body)
+		if err != nil {
+			t.Fatalf("%s: %v", body, err)
+		}
+		o := newOracle(body)
+		tickets := drawPool(t, rs.TeamNames())
+		now := rapid.IntRange(20, 30).Draw(t, "now")
+		pool := NewPool(rs, Options{})
+		for _, tk := range tickets {
+			pool.Add(tk)
+		}
+		for i, tk := range tickets {
+			e, ok := pool.Explain(tk.ID, second(now))
+			if !ok {
+				t.Fatalf("no explanation of %s", tk.ID)
+			}
+			if best := o.around(tickets, i, float64(now), 0); e.Matchable != (best > 0) {
+				t.Fatalf("%s\n%s, but the best match has %d players", body, e, best)
+			}
+			if e.Next != nil && o.around(tickets, i, float64(e.Next.At.UnixMilli())/1000, 0) == 0 {
+				t.Fatalf("%s\n%s, but then there is no match", body, e)
+			}
+			if !e.Matchable && e.Never == "" && !e.Measure.Failed {
+				t.Fatalf("%s\n%s names no reason", body, e)
+			}
+		}
+		if pool.Len() != len(tickets) {
+			t.Fatal("explaining changed the pool")
+		}
+	})
+}
+
+// TestLargePoolsAreLegal checks every match of bigger pools by the oracle: the search
+// gives up completeness there, never legality.
+func TestLargePoolsAreLegal(t *testing.T) {
+	for _, w := range []struct {
+		name, rules string
+		least       int // tickets of 600 that must find a match
+	}{{"1v1", duelBySkill, 590}, {"5v5", fiveBySkill, 550}, {"5v5roles", fiveWithRoles, 350}, {"large", hundredAgainstHundred, 550}} {
+		t.Run(w.name, func(t *testing.T) {
+			o := newOracle(w.rules)
+			pool := fill(t, w.rules, crowd(600, parties, 11))
+			matched, seen := 0, map[string]bool{}
+			for at := range 4 {
+				now := second(1000 + 20*at)
+				for _, m := range pool.Pass(now) {
+					checkMatch(t, o, m, float64(now.Unix()), 0)
+					for _, tk := range m.Tickets {
+						if seen[tk.ID] {
+							t.Fatalf("ticket %s was matched twice", tk.ID)
+						}
+						seen[tk.ID] = true
+					}
+					matched += len(m.Tickets)
+				}
+			}
+			if w.name == "1v1" { // parties fit no side there
+				w.least = 250
+			}
+			if matched < w.least {
+				t.Errorf("%d tickets of 600 matched, want %d", matched, w.least)
+			}
+		})
+	}
+}
+
+// TestDeterminism: the same tickets, added in another order, give the same matches.
+func TestDeterminism(t *testing.T) {
+	tickets := crowd(500, parties, 4)
+	run := func(tickets []*Ticket, seed uint64) string {
+		rs, err := Parse(fiveBySkill)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := NewPool(rs, Options{Seed: seed})
+		for _, tk := range tickets {
+			p.Add(tk)
+		}
+		out := ""
+		for _, m := range p.Pass(second(1000)) {
+			out += fmt.Sprintln(ids(m.Tickets))
+		}
+		return out
+	}
+	other := slices.Clone(tickets)
+	slices.Reverse(other)
+	for _, seed := range []uint64{0, 1, 99} {
+		if run(tickets, seed) != run(other, seed) {
+			t.Errorf("seed %d: the order of adding changed the matches", seed)
+		}
+	}
+}
+
+// TestSamePlayerTwice: two tickets with one player never meet, whatever let both in.
+func TestSamePlayerTwice(t *testing.T) {
+	rs, err := Parse(`{"ruleLanguageVersion":"1.0","teams":[{"name":"duo","minPlayers":2,"maxPlayers":2}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := NewPool(rs, Options{})
+	for i, player := range []string{"ann", "ann", "bob"} {
+		p.Add(&Ticket{ID: fmt.Sprint("t", i), Start: second(i), Players: []types.Player{{PlayerId: new(player)}}})
+	}
+	made := p.Pass(second(5))
+	if len(made) != 1 || !slices.Equal(ids(made[0].Tickets), []string{"t0", "t2"}) {
+		t.Errorf("matches %v, want t0 with t2", made)
+	}
+}
+
+// TestPoolKeepsTickets: adding, replacing, removing and compacting leave what should be.
+func TestPoolKeepsTickets(t *testing.T) {
+	tickets := crowd(3000, solos, 2)
+	pool := fill(t, `{"ruleLanguageVersion":"1.0","playerAttributes":[{"name":"skill","type":"number"}],"teams":[{"name":"d","minPlayers":1,"maxPlayers":1,"quantity":2}],
+	 "rules":[{"name":"Never","type":"batchDistance","batchAttribute":"skill","maxDistance":0}]}`, tickets)
+	for _, tk := range tickets[:2500] {
+		if !pool.Remove(tk.ID) {
+			t.Fatalf("%s was not there", tk.ID)
+		}
+	}
+	pool.Add(tickets[2600])
+	if pool.Remove("nobody") || pool.Len() != 500 {
+		t.Fatalf("%d tickets, want 500", pool.Len())
+	}
+	if made := pool.Pass(second(1000)); len(made) != 0 {
+		t.Fatalf("matches %v", made)
+	}
+	if pool.Len() != 500 {
+		t.Fatalf("%d tickets after a pass, want 500", pool.Len())
+	}
+	if _, ok := pool.Ticket(tickets[2999].ID); !ok {
+		t.Error("a ticket was lost")
+	}
+	if got := pool.Metrics(tickets[2999].ID)[0]; got.Name != "Never" || got.Failed == 0 {
+		t.Errorf("metrics %v, want failures of Never", got)
+	}
+}

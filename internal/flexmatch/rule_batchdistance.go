@@ -63,7 +63,7 @@ func spreadRule(w window) compiledRule {
 		dead:  func(run *roster) bool { return spread(run) > w.dist },
 		measure: func(run *roster) Measure {
 			d := spread(run)
-			return Measure{Operation: "<=", Measured: d, Limit: w.dist, Failed: d > w.dist}
+			return Measure{Property: "maxDistance", Operation: "<=", Measured: d, Limit: w.dist, Failed: d > w.dist}
 		},
 	}
 }

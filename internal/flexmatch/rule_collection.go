@@ -104,9 +104,9 @@ func (r *collection) compile(c *compiler) compiledRule {
 func (r *collection) within(n int) bool { return float64(n) >= r.min && float64(n) <= r.max }
 
 func (r *collection) measure(n int) Measure {
-	out := Measure{Operation: "<=", Measured: float64(n), Limit: r.max, Failed: !r.within(n)}
+	out := Measure{Property: "maxCount", Operation: "<=", Measured: float64(n), Limit: r.max, Failed: !r.within(n)}
 	if float64(n) < r.min {
-		out.Operation, out.Limit = ">=", r.min
+		out.Property, out.Operation, out.Limit = "minCount", ">=", r.min
 	}
 	return out
 }

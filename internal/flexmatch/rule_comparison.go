@@ -121,7 +121,7 @@ func (r *comparison) withReference(c *compiler, m *expr) compiledRule {
 	rule := compiledRule{check: check, measure: func(run *roster) Measure {
 		run.tmp.reset()
 		against := ref(run)
-		out := Measure{Operation: r.operation, LimitText: c.text(against), Limit: against.num}
+		out := Measure{Property: "referenceValue", Operation: r.operation, LimitText: c.text(against), Limit: against.num}
 		eachElement(elements(run), func(v value) bool {
 			if v.kind == noValue || compareSets(v, against, holds) {
 				return true

@@ -134,7 +134,7 @@ func (r *compound) compile(c *compiler) compiledRule {
 		check: check,
 		dead:  dead,
 		measure: func(run *roster) Measure {
-			return Measure{Operation: r.root.text(c.rs), Failed: !check(run)}
+			return Measure{MeasuredText: fmt.Sprint(check(run)), Operation: "=", LimitText: r.root.text(c.rs), Failed: !check(run)}
 		},
 	}
 }

@@ -75,9 +75,9 @@ func (r *distance) one(c *compiler, m *expr) compiledRule {
 		measure: func(run *roster) Measure {
 			d, found := bad(run, outside)
 			d = math.Abs(d)
-			out := Measure{Operation: "<=", Measured: d, Limit: r.max, Failed: found}
+			out := Measure{Property: "maxDistance", Operation: "<=", Measured: d, Limit: r.max, Failed: found}
 			if found && d < r.min {
-				out.Operation, out.Limit = ">=", r.min
+				out.Property, out.Operation, out.Limit = "minDistance", ">=", r.min
 			}
 			return out
 		},

@@ -141,7 +141,7 @@ func (r *latency) apart(lo, mean, hi float64) float64 {
 // measure finds the location that comes nearest to passing: the worst ticket's latency
 // in it against the limit.
 func (r *latency) measure(run *roster, col int) Measure {
-	out := Measure{Operation: "<=", Limit: r.max, Failed: true, Measured: math.Inf(1)}
+	out := Measure{Property: "maxLatency", Operation: "<=", Limit: r.max, Failed: true, Measured: math.Inf(1)}
 	for at := range run.p.places {
 		worst, ok := 0.0, true
 		for _, u := range run.units {
@@ -154,13 +154,13 @@ func (r *latency) measure(run *roster, col int) Measure {
 		}
 	}
 	if math.IsInf(out.Measured, 1) {
-		out.MeasuredText = "no location that every player reported"
+		out.Measured, out.MeasuredText = 0, "no location that every player reported"
 		return out
 	}
 	if out.Failed = out.Measured > r.max; out.Failed || math.IsInf(r.distance, 1) {
 		return out
 	}
-	out.Limit, out.Measured = r.distance, math.Inf(1)
+	out.Property, out.Limit, out.Measured = "maxDistance", r.distance, math.Inf(1)
 	for at := range run.p.places {
 		if lo, mean, hi, n := r.spread(run, col, at); n == len(run.units) {
 			if d := r.apart(lo, mean, hi); d < out.Measured {

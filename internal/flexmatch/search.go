@@ -39,6 +39,7 @@ type search struct {
 	backfill bool
 
 	tries, limit int
+	closest      int  // order candidates by this number only, -1 for the rule set's order
 	inPlace      bool // the candidates are those of one location
 	flops        int  // full but illegal rosters that may still come
 	patience     int  // tickets that may be refused in a row of tries
@@ -123,7 +124,7 @@ func (p *Pool) sweep(rows []int32, anchors int, now time.Time) []Match {
 
 func (p *Pool) searcher(rows []int32, now time.Time) *search {
 	if p.search == nil {
-		p.search = &search{p: p, r: newRoster(p.cols, len(p.rs.teams)), tally: make([]counts, len(p.rs.Rules))}
+		p.search = &search{p: p, r: newRoster(p.cols, len(p.rs.teams)), tally: make([]counts, len(p.rs.Rules)), closest: -1}
 		p.search.assign.alt = newRoster(p.cols, len(p.rs.teams))
 	}
 	s := p.search
@@ -448,10 +449,22 @@ func (s *search) candidates(rank int32, place int) bool {
 		return false
 	}
 	s.offer(rank, place, func(*group) bool { return true })
-	if len(s.lv.sorts) > 0 {
+	switch {
+	case s.closest >= 0:
+		s.closestFirst(rank)
+	case len(s.lv.sorts) > 0:
 		s.sorted(rank)
 	}
 	return true
+}
+
+// closestFirst orders the oldest candidates by their distance from the anchor alone.
+func (s *search) closestFirst(rank int32) {
+	for len(s.ranks) < 2_000 && !s.drained {
+		s.candidate(len(s.ranks))
+	}
+	s.byDistance(rank, s.p.cols.num[s.closest])
+	s.drain()
 }
 
 // offer starts the stream over the groups that may join the anchor and that pass.
