@@ -170,7 +170,7 @@ func TestBotocoreResumesAfterOurBreak(t *testing.T) {
 				continue
 			}
 			rest, failed := boto(t, b, list(n, 3), paginate.Options{PageSize: int32(size), StartingToken: token}, 100)
-			if got := append(first, slices.Concat(rest.Pages...)...); rest.Failed || !slices.Equal(got, numbered(n)) {
+			if got := slices.Concat(first, slices.Concat(rest.Pages...)); rest.Failed || !slices.Equal(got, numbered(n)) {
 				t.Errorf("PageSize %d, break after %d: %v %s", size, at, got, failed)
 			}
 		}

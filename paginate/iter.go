@@ -74,6 +74,7 @@ type Options struct {
 // Repeat is what to do when the service repeats a token.
 type Repeat int
 
+// What OnRepeat takes.
 const (
 	Fail   Repeat = iota // yield an error wrapping ErrRepeatedToken
 	Stop                 // end as if the page were the last, like StopOnDuplicateToken of the SDK

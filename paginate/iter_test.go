@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -247,7 +248,7 @@ func TestTrimLastPageKeepsToTheModelsLargestPage(t *testing.T) {
 			sent = append(sent, *in.Limit)
 			return &gamelift.DescribeMatchmakingRuleSetsOutput{
 				RuleSets:  make([]types.MatchmakingRuleSet, *in.Limit),
-				NextToken: new(fmt.Sprint(len(sent))),
+				NextToken: new(strconv.Itoa(len(sent))),
 			}, nil
 		}, nil, paginate.Options{MaxItems: 25, TrimLastPage: true})
 	if err != nil {
@@ -526,8 +527,10 @@ func TestAPanicInTheRangeWaitsForThePrefetch(t *testing.T) {
 				t.Error("the panic was lost")
 			}
 		}()
-		for range newIter(t, s, paginate.Options{Prefetch: true}).Items(t.Context()) {
-			panic("boom")
+		for _, err := range newIter(t, s, paginate.Options{Prefetch: true}).Items(t.Context()) {
+			if err == nil {
+				panic("boom")
+			}
 		}
 	})
 }
@@ -615,7 +618,10 @@ func (f roundTrip) Do(r *http.Request) (*http.Response, error) { return f(r) }
 
 func BenchmarkItems(b *testing.B) {
 	page := players(numbered(100)...)
-	fake := func(_ context.Context, in *gamelift.DescribePlayerSessionsInput, _ ...func(*gamelift.Options)) (*gamelift.DescribePlayerSessionsOutput, error) {
+	fake := func(ctx context.Context, in *gamelift.DescribePlayerSessionsInput, _ ...func(*gamelift.Options)) (*gamelift.DescribePlayerSessionsOutput, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		return &gamelift.DescribePlayerSessionsOutput{PlayerSessions: page, NextToken: new(value(in.NextToken) + "x")}, nil
 	}
 	const pages = 10

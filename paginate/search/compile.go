@@ -135,6 +135,7 @@ func asPython(node parsing.ASTNode) (parsing.ASTNode, error) {
 	case parsing.ASTArithmeticExpression, parsing.ASTArithmeticUnaryExpression, parsing.ASTLetExpression,
 		parsing.ASTVariable, parsing.ASTBindings, parsing.ASTBinding, parsing.ASTRootNode:
 		return node, errExtension
+	default:
 	}
 	node.Children = slices.Clone(node.Children)
 	for i, child := range node.Children {
@@ -190,6 +191,7 @@ func asPython(node parsing.ASTNode) (parsing.ASTNode, error) {
 		left := node.Children[0]
 		node.Children[0] = current
 		return tree(pipe, left, node), nil
+	default:
 	}
 	return node, nil
 }

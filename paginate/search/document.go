@@ -26,7 +26,7 @@ func document(v reflect.Value) any {
 		}
 		return document(v.Elem())
 	case reflect.Struct:
-		if t, ok := v.Interface().(time.Time); ok {
+		if t, ok := reflect.TypeAssert[time.Time](v); ok {
 			return t
 		}
 		return object(v)
@@ -34,7 +34,7 @@ func document(v reflect.Value) any {
 		if v.IsNil() {
 			return nil
 		}
-		if blob, ok := v.Interface().([]byte); ok {
+		if blob, ok := reflect.TypeAssert[[]byte](v); ok {
 			return blob
 		}
 		list := make([]any, v.Len())
@@ -84,7 +84,7 @@ func object(v reflect.Value) map[string]any {
 		if !field.IsExported() || field.Anonymous {
 			continue
 		}
-		if meta, ok := v.Field(i).Interface().(middleware.Metadata); ok {
+		if meta, ok := reflect.TypeAssert[middleware.Metadata](v.Field(i)); ok {
 			if response := responseMetadata(meta); len(response) > 0 {
 				members["ResponseMetadata"] = response
 			}

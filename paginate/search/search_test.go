@@ -66,7 +66,7 @@ func fill(t testing.TB, v reflect.Value, tree any) {
 			fill(t, v.Index(i), item)
 		}
 	case reflect.Struct:
-		if _, ok := v.Interface().(time.Time); ok {
+		if v.Type() == reflect.TypeFor[time.Time]() {
 			v.Set(reflect.ValueOf(time.UnixMilli(int64(tree.(float64) * 1000)).UTC()))
 			return
 		}
@@ -220,7 +220,10 @@ func TestABreakAsksForNoFurtherPage(t *testing.T) {
 			asked++
 		}
 	}
-	for range search.Search(endless, "FleetIds") {
+	for _, err := range search.Search(endless, "FleetIds") {
+		if err != nil {
+			t.Fatal(err)
+		}
 		break
 	}
 	if asked != 0 {
