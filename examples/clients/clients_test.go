@@ -70,6 +70,7 @@ type client struct {
 	command    []string
 	flagsFirst bool          // the game session comes after the flags
 	missing    func() string // says what is not installed, if anything
+	region     string        // the variable its documentation sets
 	resumes    bool          // has a total of items and tokens inside a page
 }
 
@@ -89,19 +90,19 @@ func clients(t *testing.T) []client {
 	}
 	return []client{
 		{
-			name: "Go", command: []string{built}, flagsFirst: true, resumes: true,
+			name: "Go", command: []string{built}, flagsFirst: true, region: "AWS_REGION", resumes: true,
 			missing: func() string { return "" },
 		},
 		{
-			name: "Python", command: []string{"python3", "python/players.py"}, resumes: true,
+			name: "Python", command: []string{"python3", "python/players.py"}, region: "AWS_DEFAULT_REGION", resumes: true,
 			missing: needs("python3", "-c", "import boto3"),
 		},
 		{
-			name: "JavaScript", command: []string{"node", "javascript/players.js"},
+			name: "JavaScript", command: []string{"node", "javascript/players.js"}, region: "AWS_REGION",
 			missing: needs("node", "-e", "require.resolve('@aws-sdk/client-gamelift', {paths: ['javascript']})"),
 		},
 		{
-			name: "CLI", command: []string{"sh", "cli/players.sh"},
+			name: "CLI", command: []string{"sh", "cli/players.sh"}, region: "AWS_REGION",
 			missing: needs("aws", "--version"),
 		},
 	}
@@ -119,7 +120,7 @@ func TestClientsListThePlayers(t *testing.T) {
 			args = append(slices.Clone(flags), gameSession)
 		}
 		cmd := exec.CommandContext(t.Context(), c.command[0], append(slices.Clone(c.command[1:]), args...)...)
-		cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL_GAMELIFT="+server.URL, "AWS_REGION=us-west-2", "AWS_DEFAULT_REGION=us-west-2",
+		cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL_GAMELIFT="+server.URL, c.region+"=us-west-2",
 			"AWS_ACCESS_KEY_ID=any", "AWS_SECRET_ACCESS_KEY=any", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null")
 		cmd.Stderr = t.Output()
 		out, err := cmd.Output()

@@ -2,7 +2,7 @@
 """Lists the players of a game session with boto3's paginator.
 
     pip install -r requirements.txt
-    export AWS_ENDPOINT_URL_GAMELIFT=http://127.0.0.1:9170 AWS_REGION=us-west-2
+    export AWS_ENDPOINT_URL_GAMELIFT=http://127.0.0.1:9170 AWS_DEFAULT_REGION=us-west-2
     export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any
     ./players.py GAME_SESSION_ID --page-size 100 --max-items 250
 """
