@@ -21,6 +21,7 @@ type index struct {
 	rows    []int32 // by rank
 	level   []int16 // by rank
 	present []int   // how many tickets are at each level
+	fresh   []bool  // by rank: not tried yet at its level
 	groups  []*group
 	parts   [][]int32 // groups of a part, by the part's number
 	part    []int32   // by rank
@@ -40,19 +41,21 @@ type group struct {
 	values  []float64 // sorted; nil without a window
 	tree    []int32   // lowest rank below each node; leaves from len/2 on
 	players []int32   // Fenwick tree of players
-	fresh   []int32
+	ranks   []int32   // while it is being filled
+	fresh   []int32   // how many before each position are fresh
 }
 
 type member struct{ group, pos int32 }
 
 // build makes the index of some rows, which are in the order of the batch.
 func (p *Pool) build(rows []int32, now time.Time) *index {
-	x := &index{rows: rows, level: make([]int16, len(rows)), present: make([]int, len(p.prog.levels))}
+	x := &index{rows: rows, level: make([]int16, len(rows)), fresh: make([]bool, len(rows)), present: make([]int, len(p.prog.levels))}
 	ms := now.UnixMilli()
 	for rank, row := range rows {
 		l := p.rs.levelOf(time.Duration(ms-p.cols.start[row]) * time.Millisecond)
 		x.level[rank] = int16(l)
 		x.present[l]++
+		x.fresh[rank] = p.tried[row] != int16(l)+1
 	}
 	x.partition(p)
 	x.stock(p)
@@ -243,9 +246,9 @@ func (x *index) fill(p *Pool) {
 	next := slices.Clone(x.first)
 	for _, e := range entries {
 		g := x.groups[e.group]
-		x.members[next[e.rank]] = member{e.group, int32(len(g.fresh))}
+		x.members[next[e.rank]] = member{e.group, int32(len(g.ranks))}
 		next[e.rank]++
-		g.fresh = append(g.fresh, e.rank)
+		g.ranks = append(g.ranks, e.rank)
 	}
 	for _, g := range x.groups {
 		g.grow(x, p)
@@ -254,26 +257,33 @@ func (x *index) fill(p *Pool) {
 
 // grow builds the group's trees over its ranks.
 func (g *group) grow(x *index, p *Pool) {
-	m := len(g.fresh)
+	m := len(g.ranks)
 	g.tree = make([]int32, 2*m)
-	copy(g.tree[m:], g.fresh)
+	copy(g.tree[m:], g.ranks)
 	for i := m - 1; i > 0; i-- {
 		g.tree[i] = min(g.tree[2*i], g.tree[2*i+1])
 	}
 	if x.value != nil {
 		g.values = make([]float64, m)
-		for i, rank := range g.fresh {
+		for i, rank := range g.ranks {
 			g.values[i] = x.value[rank]
 		}
 	}
 	g.players = make([]int32, m+1)
-	for i, rank := range g.fresh {
+	for i, rank := range g.ranks {
 		g.players[i+1] += p.cols.players[x.rows[rank]]
 		if up := i + 1 + (i+1)&-(i+1); up <= m {
 			g.players[up] += g.players[i+1]
 		}
 	}
-	g.fresh = nil
+	g.fresh = make([]int32, m+1)
+	for i, rank := range g.ranks {
+		g.fresh[i+1] = g.fresh[i]
+		if x.fresh[rank] {
+			g.fresh[i+1]++
+		}
+	}
+	g.ranks = nil
 }
 
 // within finds the positions whose values lie between lo and hi.

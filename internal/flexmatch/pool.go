@@ -23,6 +23,8 @@ type Pool struct {
 	holders map[string]int32
 	twice   int      // player ids in more than one live ticket
 	tally   []counts // by row and rule
+	tried   []int16  // by row: the level it was last an anchor at, plus one
+	resume  *Ticket  // the anchor at which the last pass ran out of patience
 
 	search *search
 }
@@ -39,7 +41,7 @@ func (p *Pool) fresh() {
 	p.prog = compile(p.rs, p.opts)
 	p.cols = newColumns(p.prog)
 	p.rows, p.holders = map[string]int32{}, map[string]int32{}
-	p.alive, p.order, p.added, p.byValue, p.tally = nil, nil, nil, nil, nil
+	p.alive, p.order, p.added, p.byValue, p.tally, p.tried = nil, nil, nil, nil, nil, nil
 	p.live, p.twice = 0, 0
 	p.search = nil
 }
@@ -50,6 +52,7 @@ func (p *Pool) Add(t *Ticket) {
 	row := p.cols.add(t)
 	p.rows[t.ID] = row
 	p.alive = append(p.alive, true)
+	p.tried = append(p.tried, 0)
 	p.added = append(p.added, row)
 	p.tally = append(p.tally, make([]counts, len(p.rs.Rules))...)
 	p.live++
@@ -214,16 +217,18 @@ func (p *Pool) compact() {
 	type kept struct {
 		t     *Ticket
 		tally []counts
+		tried int16
 	}
 	var keep []kept
 	for row, ok := range p.alive {
 		if ok {
-			keep = append(keep, kept{p.cols.tickets[row], p.tally[row*n : (row+1)*n]})
+			keep = append(keep, kept{p.cols.tickets[row], p.tally[row*n : (row+1)*n], p.tried[row]})
 		}
 	}
 	p.fresh()
 	for _, k := range keep {
 		p.Add(k.t)
 		copy(p.tally[len(p.tally)-n:], k.tally)
+		p.tried[len(p.tried)-1] = k.tried
 	}
 }

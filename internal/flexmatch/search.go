@@ -52,6 +52,8 @@ type search struct {
 	tally  []counts
 
 	spent, allowance int       // tries of failed anchors in this pass
+	work             int       // of the anchor: tries, candidates looked at, stretches opened
+	wasted, patient  int       // work of failed anchors, and how much of it a pass can bear
 	supply           [][]int32 // of each wanted string, by part
 	bring            [][]uint8 // and by rank
 }
@@ -111,8 +113,18 @@ func (p *Pool) sweep(rows []int32, anchors int, now time.Time) []Match {
 	}
 	s := p.searcher(rows, now)
 	var made []Match
-	for rank := range anchors {
-		if s.alive[rank] && s.anchor(int32(rank)) {
+	first := p.resumeAt(rows[:anchors])
+	for i := range anchors {
+		rank := int32((first + i) % anchors)
+		if !s.alive[rank] || s.stale(rank) {
+			continue
+		}
+		if s.wasted > s.patient && !s.small() {
+			p.resume = p.cols.tickets[rows[rank]]
+			break
+		}
+		p.tried[rows[rank]] = s.x.level[rank] + 1
+		if s.anchor(rank) {
 			made = append(made, s.match())
 			for _, r := range s.best.ranks {
 				s.take(r)
@@ -120,6 +132,39 @@ func (p *Pool) sweep(rows []int32, anchors int, now time.Time) []Match {
 		}
 	}
 	return made
+}
+
+// resumeAt is where the last pass ran out of patience: this one goes on from there.
+func (p *Pool) resumeAt(anchors []int32) int {
+	t := p.resume
+	p.resume = nil
+	if t == nil {
+		return 0
+	}
+	return max(0, slices.IndexFunc(anchors, func(row int32) bool { return p.cols.tickets[row] == t }))
+}
+
+// stale says that in a larger pool the anchor was tried before in vain, and nobody who
+// could join it is new or has reached another level since.
+func (s *search) stale(rank int32) bool {
+	if s.small() || s.x.fresh[rank] || s.x.part[rank] < 0 {
+		return false
+	}
+	lo, hi := math.Inf(-1), math.Inf(1)
+	if col := s.p.prog.shape.window; col >= 0 {
+		d := 0.0
+		for _, lv := range s.p.prog.levels {
+			d = max(d, lv.distance(col))
+		}
+		lo, hi = s.x.value[rank]-d, s.x.value[rank]+d
+	}
+	for _, id := range s.x.parts[s.x.part[rank]] {
+		g := s.x.groups[id]
+		if from, to := g.within(lo, hi); g.fresh[to] > g.fresh[from] {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *Pool) searcher(rows []int32, now time.Time) *search {
@@ -137,6 +182,7 @@ func (p *Pool) searcher(rows []int32, now time.Time) *search {
 		effort = 1
 	}
 	s.allowance = int(effort * float64(20_000+4*len(rows)))
+	s.wasted, s.patient = 0, int(effort*float64(200_000+8*len(rows)))
 	return s
 }
 
@@ -174,7 +220,7 @@ func (s *search) take(rank int32) {
 // one the first full match will do.
 func (s *search) anchor(rank int32) bool {
 	clear(s.tally)
-	s.best.ok, s.best.players, s.bound, s.unsure, s.tries = false, 0, nil, false, 0
+	s.best.ok, s.best.players, s.bound, s.unsure, s.tries, s.work = false, 0, nil, false, 0, 0
 	for _, level := range s.levelsFor(rank) {
 		if s.at(rank, level); s.best.ok && s.best.players == s.lv.cap && !s.small() {
 			break
@@ -182,6 +228,7 @@ func (s *search) anchor(rank int32) bool {
 	}
 	if !s.best.ok {
 		s.spent += s.tries
+		s.wasted += s.work + s.tries
 	}
 	row := s.x.rows[rank]
 	n := len(s.tally)
@@ -219,6 +266,7 @@ func (s *search) levelsFor(rank int32) []int {
 // at searches around the anchor with the rules of one level.
 func (s *search) at(rank int32, level int) {
 	s.level, s.lv = level, s.p.prog.levels[level]
+	s.work += 16
 	s.begin()
 	if s.x.part[rank] < 0 || !s.join(rank) || !s.supplied(rank) {
 		return
@@ -270,7 +318,7 @@ func (s *search) brieflyIn(rank int32, place int) bool {
 		s.unsure = true
 		return false
 	}
-	if len(s.lv.wants) == 0 { // else by age they come too late
+	if len(s.lv.wants) == 0 || len(s.lv.sorts) > 0 { // else by age they come too late
 		s.cut, s.flops, s.limit, s.patience = false, 2, s.tries+16+4*s.lv.cap, fullTries
 		if s.spent > s.allowance {
 			s.limit = s.tries + 8 + s.lv.cap
@@ -304,7 +352,9 @@ func (s *search) nearest(rank int32, place int) bool {
 	most := 10 + 3*s.lv.cap
 	wants := len(s.lv.wants) > 0 && len(s.lv.sorts) == 0
 	if wants {
-		s.fetchWanted(rank, place)
+		if missing := s.fetchWanted(rank, place); missing > 1 || (missing > 0 && s.spent > s.allowance) {
+			return false // several large parties would leave no room for each other
+		}
 		s.offer(rank, place, func(g *group) bool { return g.brings == 0 })
 	}
 	for len(s.ranks) < most && !s.drained {
@@ -323,22 +373,24 @@ func (s *search) nearest(rank int32, place int) bool {
 }
 
 // fetchWanted starts the candidates with the oldest small tickets that bring what the
-// rules want; the index has them in groups of their own.
-func (s *search) fetchWanted(rank int32, place int) {
+// rules want; the index has them in groups of their own. It returns how many are missing.
+func (s *search) fetchWanted(rank int32, place int) (missing int) {
 	s.ranks = s.ranks[:0]
 	for _, w := range s.lv.wants {
-		missing := w.min - s.brings(rank, w)
-		if missing <= 0 {
+		want := w.min - s.brings(rank, w)
+		if want <= 0 {
 			continue
 		}
-		n := len(s.ranks) + missing + 4
+		n := len(s.ranks) + want + 4
 		s.offer(rank, place, func(g *group) bool { return g.brings>>w.key&1 == 1 })
 		for len(s.ranks) < n && !s.drained {
 			s.candidate(len(s.ranks))
 		}
+		missing += max(0, n-4-len(s.ranks))
 	}
 	slices.Sort(s.ranks)
 	s.ranks = slices.Compact(s.ranks)
+	return missing
 }
 
 func (s *search) byDistance(rank int32, nums []float64) {
@@ -375,7 +427,7 @@ func (s *search) wantedFirst(rank int32) bool {
 		missing := w.min - s.brings(rank, w)
 		for _, most := range []int32{smallParty, MaxMatch} {
 			if most == MaxMatch && missing > 1 {
-				break // several large parties leave no room for each other
+				break
 			}
 			for i := front; i < len(s.ranks) && missing > 0; i++ {
 				if n := s.brings(s.ranks[i], w); n > 0 && s.players(s.ranks[i]) <= most {
@@ -448,7 +500,9 @@ func (s *search) candidates(rank int32, place int) bool {
 		s.count(s.windowRule(), false)
 		return false
 	}
-	s.offer(rank, place, func(*group) bool { return true })
+	if s.small() || len(s.lv.wants) == 0 || len(s.lv.sorts) > 0 { // else nearest will ask for what it needs
+		s.offer(rank, place, func(*group) bool { return true })
+	}
 	switch {
 	case s.closest >= 0:
 		s.closestFirst(rank)
@@ -471,6 +525,7 @@ func (s *search) closestFirst(rank int32) {
 func (s *search) offer(rank int32, place int, pass func(g *group) bool) {
 	s.stream.reset(s.x)
 	s.drained = false
+	s.work += 6
 	lo, hi, _ := s.windowOf(rank)
 	var reach places
 	if s.p.prog.shape.byPlace {
@@ -584,6 +639,7 @@ func (s *search) candidate(i int) (int32, bool) {
 		if s.drained {
 			return 0, false
 		}
+		s.work++
 		rank, ok := s.stream.next()
 		switch {
 		case !ok:
