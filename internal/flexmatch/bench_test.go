@@ -38,6 +38,12 @@ const fiveWithRoles = `{"ruleLanguageVersion":"1.0",
  "expansions":[{"target":"rules[Close].maxDistance","steps":[{"waitTimeSeconds":30,"value":300},{"waitTimeSeconds":60,"value":500}]},
   {"target":"rules[Ping].maxLatency","steps":[{"waitTimeSeconds":45,"value":150}]}]}`
 
+const duelNearest = `{"ruleLanguageVersion":"1.0",
+ "playerAttributes":[{"name":"skill","type":"number"}],
+ "teams":[{"name":"side","minPlayers":1,"maxPlayers":1,"quantity":2}],
+ "rules":[{"name":"Close","type":"batchDistance","batchAttribute":"skill","maxDistance":50},
+  {"name":"Nearest","type":"distanceSort","sortDirection":"ascending","sortAttribute":"skill"}]}`
+
 const hundredAgainstHundred = `{"ruleLanguageVersion":"1.0",
  "playerAttributes":[{"name":"skill","type":"number"}],
  "algorithm":{"strategy":"balanced","balancedAttribute":"skill","batchingPreference":"largestPopulation"},
@@ -101,7 +107,7 @@ func BenchmarkPass(b *testing.B) {
 		name  string
 		rules string
 		sizes []int
-	}{{"1v1", duelBySkill, solos}, {"5v5", fiveBySkill, parties}, {"5v5roles", fiveWithRoles, parties}} {
+	}{{"1v1", duelBySkill, solos}, {"1v1nearest", duelNearest, solos}, {"5v5", fiveBySkill, parties}, {"5v5roles", fiveWithRoles, parties}} {
 		for _, n := range []int{1_000, 12_000, 100_000} {
 			b.Run(fmt.Sprintf("%s/%d", w.name, n), func(b *testing.B) {
 				tickets := crowd(n, w.sizes, 1)
@@ -192,7 +198,7 @@ func BenchmarkLarge(b *testing.B) {
 // lie too far apart for most; in "short" one healer comes for every hundred others, so
 // that a dense crowd waits for healers.
 func BenchmarkCycle(b *testing.B) {
-	const waiting, arrivals, cycles = 50_000, 1_000, 60
+	const waiting, arrivals, cycles = 50_000, 1_000, 20
 	for _, w := range []struct{ name, rules string }{{"sparse", fiveBySkill}, {"short", fiveWithRoles}} {
 		b.Run(w.name, func(b *testing.B) {
 			tickets := crowd(waiting+arrivals*cycles, parties, 3)

@@ -22,17 +22,18 @@ type search struct {
 	r  *roster
 	lv *compiledLevel
 
-	level   int
-	alive   []bool // by rank
-	levels  []int
-	keys    []keyed
-	spare   []int32
-	around  []int     // locations of the anchor
-	weights []float64 // and how good they are
-	stream  stream
-	ranks   []int32 // candidates so far, in order
-	drained bool    // ranks holds all there are
-	suffix  []int32 // players from each candidate on, once drained
+	level    int
+	alive    []bool // by rank
+	levels   []int
+	keys     []keyed
+	sortKeys []float64 // of the candidates, a row each
+	spare    []int32
+	around   []int     // locations of the anchor
+	weights  []float64 // and how good they are
+	stream   stream
+	ranks    []int32 // candidates so far, in order
+	drained  bool    // ranks holds all there are
+	suffix   []int32 // players from each candidate on, once drained
 
 	chosen   []int32 // ranks in the match, the anchor first
 	fixed    int     // units of a backfill ticket in the roster
@@ -666,7 +667,7 @@ func (s *search) players(rank int32) int32 { return s.p.cols.players[s.x.rows[ra
 // sorted orders the candidates by the rule set's sort rules (spec 1.5), age last. In a
 // very large pool the oldest tickets make the batch.
 func (s *search) sorted(anchor int32) {
-	batch := max(256, 2_000_000/len(s.x.rows))
+	batch := max(128, 1_000_000/len(s.x.rows))
 	for len(s.ranks) < batch && !s.drained {
 		s.candidate(len(s.ranks))
 	}
@@ -674,19 +675,29 @@ func (s *search) sorted(anchor int32) {
 		s.unsure = true
 		s.drain()
 	}
-	row := s.x.rows[anchor]
-	keys := make([]func(int32) float64, len(s.lv.sorts))
-	for i, rule := range s.lv.sorts {
-		keys[i] = rule.key(s.p.cols, row)
-	}
-	slices.SortFunc(s.ranks, func(a, b int32) int {
-		for _, key := range keys {
-			if c := cmp.Compare(key(s.x.rows[a]), key(s.x.rows[b])); c != 0 {
-				return c
-			}
+	row, n := s.x.rows[anchor], len(s.lv.sorts)
+	s.sortKeys = slices.Grow(s.sortKeys[:0], n*len(s.ranks))[:n*len(s.ranks)]
+	for k, rule := range s.lv.sorts {
+		key := rule.key(s.p.cols, row)
+		for i, r := range s.ranks {
+			s.sortKeys[i*n+k] = key(s.x.rows[r])
 		}
-		return cmp.Compare(a, b)
+	}
+	order := s.keys[:0]
+	for i, r := range s.ranks {
+		order = append(order, keyed{float64(i), r})
+	}
+	slices.SortFunc(order, func(a, b keyed) int {
+		i, j := int(a.key)*n, int(b.key)*n
+		if c := slices.Compare(s.sortKeys[i:i+n], s.sortKeys[j:j+n]); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.rank, b.rank)
 	})
+	for i, k := range order {
+		s.ranks[i] = k.rank
+	}
+	s.keys = order
 	s.drain()
 	for i, spec := range s.p.rs.levels[s.level].rules {
 		if _, ok := spec.(*sortRule); ok {
