@@ -30,8 +30,8 @@ type program struct {
 	latencies []latencyColumn
 	wanted    []wanted
 	usesIDs   bool
-	balance   int // the number column to keep even between teams, -1 for none
-	sorted    []int
+	balance   int   // the number column to keep even between teams, -1 for none
+	sorted    []int // number columns of the batching preference sorted
 	classes   []int // teams of one class can stand for each other
 	same      bool  // tickets with equal columns can stand for each other
 	shape     shape
@@ -136,6 +136,9 @@ func compileWithout(rs *RuleSet, opts Options, sym *symbols, skip []int) *progra
 		prog.balance = c.fairness()
 	}
 	for _, name := range rs.Algorithm.SortByAttributes {
+		if rs.Algorithm.BatchingPreference != "sorted" {
+			break
+		}
 		if i, ok := rs.attribute(name); ok && rs.Attributes[i].Type == Number {
 			prog.sorted = append(prog.sorted, c.numberColumn(i, average))
 		}
@@ -447,6 +450,22 @@ func (c *compiler) shape() shape {
 
 // maxEqual is how many rules of equality the index goes by.
 const maxEqual = 4
+
+// outward says the first sort rule asks for the nearest in the very number the index is
+// keyed by, so that candidates can be read off around the anchor.
+func (prog *program) outward() bool {
+	for _, l := range prog.levels {
+		if len(l.sorts) == 0 {
+			return false
+		}
+		r := l.sorts[0]
+		w := prog.shape.window
+		if w < 0 || !r.distance || r.descending || r.typ != Number || prog.numbers[w] != (column{r.attr, r.party}) {
+			return false
+		}
+	}
+	return true
+}
 
 // indexed says the rule holds of any tickets of one part of the index.
 func (prog *program) indexed(rule int) bool {

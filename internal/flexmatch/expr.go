@@ -1,6 +1,7 @@
 package flexmatch
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -150,7 +151,7 @@ func (p *exprParser) expect(token string) error {
 
 func (p *exprParser) expr() (*expr, error) {
 	if p.depth++; p.depth > maxExprDepth {
-		return nil, fmt.Errorf("functions are nested too deep")
+		return nil, errors.New("functions are nested too deep")
 	}
 	p.space()
 	start := p.rest

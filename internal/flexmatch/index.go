@@ -43,6 +43,8 @@ type group struct {
 	players []int32   // Fenwick tree of players
 	ranks   []int32   // while it is being filled
 	fresh   []int32   // how many before each position are fresh
+	up      []int32   // from each position, towards the next live one at or above it
+	down    []int32   // the same downwards, positions shifted by one
 }
 
 type member struct{ group, pos int32 }
@@ -284,6 +286,12 @@ func (g *group) grow(x *index, p *Pool) {
 		}
 	}
 	g.ranks = nil
+	if p.prog.outward() {
+		g.up, g.down = make([]int32, m+1), make([]int32, m+1)
+		for i := range m + 1 {
+			g.up[i], g.down[i] = int32(i), int32(i)
+		}
+	}
 }
 
 // within finds the positions whose values lie between lo and hi.
@@ -313,6 +321,9 @@ func (x *index) remove(rank int32, players int32) {
 	for _, m := range x.members[x.first[rank]:x.first[rank+1]] {
 		g := x.groups[m.group]
 		n := len(g.tree) / 2
+		if g.up != nil {
+			g.up[m.pos], g.down[m.pos+1] = m.pos+1, m.pos
+		}
 		i := int(m.pos) + n
 		g.tree[i] = gone
 		for i >>= 1; i > 0; i >>= 1 {
@@ -320,6 +331,42 @@ func (x *index) remove(rank int32, players int32) {
 		}
 		for i := int(m.pos) + 1; i <= n; i += i & -i {
 			g.players[i] -= players
+		}
+	}
+}
+
+// alive follows the links of up or down from a position to the next live one, shortening
+// the way for the next time.
+func alive(links []int32, at int) int {
+	for int(links[at]) != at {
+		links[at] = links[links[at]]
+		at = int(links[at])
+	}
+	return at
+}
+
+// outwards calls f with the live tickets of a group between two values, nearest to the
+// given value first, until f says false.
+func (g *group) outwards(value, lo, hi float64, f func(rank int32) bool) {
+	n := len(g.tree) / 2
+	at := sort.SearchFloat64s(g.values, value)
+	above, below := alive(g.up, at), alive(g.down, at)-1
+	for {
+		over := above < n && g.values[above] <= hi
+		under := below >= 0 && g.values[below] >= lo
+		switch {
+		case !over && !under:
+			return
+		case over && (!under || g.values[above]-value <= value-g.values[below]):
+			if !f(g.tree[n+above]) {
+				return
+			}
+			above = alive(g.up, above+1)
+		default:
+			if !f(g.tree[n+below]) {
+				return
+			}
+			below = alive(g.down, below) - 1
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -289,7 +290,7 @@ func TestLargePoolsAreLegal(t *testing.T) {
 	for _, w := range []struct {
 		name, rules string
 		least       int // tickets of 600 that must find a match
-	}{{"1v1", duelBySkill, 590}, {"5v5", fiveBySkill, 550}, {"5v5roles", fiveWithRoles, 350}, {"large", hundredAgainstHundred, 550}} {
+	}{{"1v1", duelBySkill, 590}, {"1v1 nearest", duelNearest, 590}, {"5v5", fiveBySkill, 550}, {"5v5roles", fiveWithRoles, 350}, {"large", hundredAgainstHundred, 550}} {
 		t.Run(w.name, func(t *testing.T) {
 			o := newOracle(w.rules)
 			pool := fill(t, w.rules, crowd(600, parties, 11))
@@ -307,7 +308,7 @@ func TestLargePoolsAreLegal(t *testing.T) {
 					matched += len(m.Tickets)
 				}
 			}
-			if w.name == "1v1" { // parties fit no side there
+			if strings.HasPrefix(w.name, "1v1") { // parties fit no side there
 				w.least = 250
 			}
 			if matched < w.least {
@@ -386,4 +387,102 @@ func TestPoolKeepsTickets(t *testing.T) {
 	if got := pool.Metrics(tickets[2999].ID)[0]; got.Name != "Never" || got.Failed == 0 {
 		t.Errorf("metrics %v, want failures of Never", got)
 	}
+}
+
+// TestNearestPairs: in a large pool distanceSort pairs an anchor with the nearest of all.
+func TestNearestPairs(t *testing.T) {
+	tickets := crowd(400, solos, 8)
+	skill := func(tk *Ticket) float64 { return *tk.Players[0].PlayerAttributes["skill"].N }
+	pool := fill(t, duelNearest, tickets)
+	left := slices.Clone(tickets)
+	for _, m := range pool.Pass(second(1000)) {
+		a, b := m.Tickets[0], m.Tickets[1]
+		for _, other := range left {
+			if other != a && other != b && abs(skill(other)-skill(a)) < abs(skill(b)-skill(a)) {
+				t.Fatalf("%s met %s at %v, %s was nearer at %v", a.ID, b.ID, skill(b)-skill(a), other.ID, skill(other)-skill(a))
+			}
+		}
+		left = slices.DeleteFunc(left, func(tk *Ticket) bool { return tk == a || tk == b })
+	}
+	if len(left) > 40 {
+		t.Errorf("%d tickets of 400 left", len(left))
+	}
+}
+
+func abs(x float64) float64 { return max(x, -x) }
+
+// TestLargeMatchesAreEven: parties stay whole, teams are filled alike, and their mean
+// skills end up close together.
+func TestLargeMatchesAreEven(t *testing.T) {
+	pool := fill(t, hundredAgainstHundred, crowd(300, parties, 6))
+	made := pool.Pass(second(1000))
+	if len(made) == 0 {
+		t.Fatal("no match")
+	}
+	for _, m := range made {
+		var means []float64
+		for _, team := range m.Teams {
+			total := 0.0
+			for _, p := range team.Players {
+				total += *p.PlayerAttributes["skill"].N
+			}
+			means = append(means, total/float64(len(team.Players)))
+		}
+		if d := abs(means[0] - means[1]); d > 5 {
+			t.Errorf("%d players in %d tickets: the means differ by %v", m.Players(), len(m.Tickets), d)
+		}
+	}
+}
+
+// TestLargeMatchLimits: the latency limit and a window of skill hold, a smaller match
+// forms when the minimum is met, and a low backfill priority waits for last.
+func TestLargeMatchLimits(t *testing.T) {
+	body := `{"ruleLanguageVersion":"1.0","playerAttributes":[{"name":"skill","type":"number"},{"name":"map","type":"string","default":"fort"}],
+	 "algorithm":{"strategy":"balanced","balancedAttribute":"skill","batchingPreference":"fastestRegion","backfillPriority":"low"},
+	 "teams":[{"name":"h","minPlayers":2,"maxPlayers":25,"quantity":2}],
+	 "rules":[{"name":"Ping","type":"latency","maxLatency":100},{"name":"Near","type":"batchDistance","batchAttribute":"skill","maxDistance":10},{"name":"Map","type":"batchDistance","batchAttribute":"map"}],
+	 "expansions":[{"target":"rules[Near].maxDistance","steps":[{"waitTimeSeconds":60,"value":100}]}]}`
+	o := newOracle(body)
+	solo := func(id string, at int, skill float64, place string, ms int32, town string) *Ticket {
+		return &Ticket{ID: id, Start: second(at), Players: []types.Player{{
+			PlayerId: new("p" + id), LatencyInMs: map[string]int32{place: ms},
+			PlayerAttributes: map[string]types.AttributeValue{"skill": {N: new(skill)}, "map": {S: new(town)}},
+		}}}
+	}
+	session := solo("session", 0, 50, "eu", 20, "fort")
+	session.Backfill, session.Players[0].Team = true, new("h_1")
+	tickets := []*Ticket{
+		session,
+		solo("a", 1, 50, "eu", 20, "fort"), solo("b", 2, 52, "eu", 90, "fort"), solo("far", 3, 90, "eu", 20, "fort"),
+		solo("slow", 4, 51, "eu", 101, "fort"), solo("us", 5, 51, "us", 10, "fort"), solo("mill", 6, 51, "eu", 10, "mill"),
+		solo("c", 7, 58, "eu", 10, "fort"), solo("d", 8, 60, "eu", 10, "fort"),
+	}
+	pool := fill(t, body, tickets)
+	made := pool.Pass(second(10))
+	if len(made) != 1 || !slices.Equal(ids(made[0].Tickets), []string{"a", "b", "c", "d"}) {
+		t.Fatalf("matches %v, want a b c d", made)
+	}
+	checkMatch(t, o, made[0], 10, 0)
+	if e, _ := pool.Explain("far", second(10)); e.Matchable || e.Rule == "" && e.Measure.Property != "minPlayers" {
+		t.Errorf("explanation %s", e)
+	}
+	pool.Add(solo("e", 9, 55, "eu", 10, "fort"))
+	pool.Add(solo("f", 9, 95, "eu", 10, "fort"))
+	pool.Add(solo("g", 9, 99, "eu", 10, "fort"))
+	if made = pool.Pass(second(20)); len(made) != 0 { // the session needs two more in h_2 and one in h_1
+		t.Fatalf("matches %v", made)
+	}
+	made = pool.Pass(second(70))
+	if len(made) != 1 || !slices.Equal(ids(made[0].Tickets), []string{"far", "e", "f", "g"}) {
+		t.Fatalf("matches %v, want far e f g", made)
+	}
+	checkMatch(t, o, made[0], 70, 0)
+
+	// With any other priority the session comes first, and its players stay where they are.
+	body = strings.Replace(body, `"low"`, `"normal"`, 1)
+	made = fill(t, body, tickets).Pass(second(10))
+	if len(made) != 1 || !slices.Equal(ids(made[0].Tickets), []string{"session", "a", "b", "c", "d"}) {
+		t.Fatalf("matches %v, want the session with a b c d", made)
+	}
+	checkMatch(t, newOracle(body), made[0], 10, 0)
 }

@@ -1,6 +1,7 @@
 package flexmatch
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -69,7 +70,7 @@ func (p *statementParser) next() string {
 
 func (p *statementParser) call() (*statement, error) {
 	if p.depth++; p.depth > 64 {
-		return nil, fmt.Errorf("is nested too deep")
+		return nil, errors.New("is nested too deep")
 	}
 	defer func() { p.depth-- }()
 	s := &statement{op: p.next()}

@@ -2,6 +2,7 @@ package flexmatch
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -214,7 +215,7 @@ func attributeDefault(t AttributeType, raw any) (any, error) {
 		}
 		texts, ok := asStrings(list)
 		if !ok {
-			return nil, fmt.Errorf("must hold strings only")
+			return nil, errors.New("must hold strings only")
 		}
 		if len(texts) > maxListLength {
 			return nil, fmt.Errorf("must hold at most %d strings", maxListLength)

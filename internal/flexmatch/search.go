@@ -319,7 +319,9 @@ func (s *search) brieflyIn(rank int32, place int) bool {
 		s.unsure = true
 		return false
 	}
-	if len(s.lv.wants) == 0 || len(s.lv.sorts) > 0 { // else by age they come too late
+	// By age, what the rules want comes too late, and a pool that is to be sorted into
+	// batches (batchingPreference) is not sorted by age.
+	if len(s.lv.sorts) > 0 || (len(s.lv.wants) == 0 && len(s.p.prog.sorted) == 0) {
 		s.cut, s.flops, s.limit, s.patience = false, 2, s.tries+16+4*s.lv.cap, fullTries
 		if s.spent > s.allowance {
 			s.limit = s.tries + 8 + s.lv.cap
@@ -363,6 +365,8 @@ func (s *search) nearest(rank int32, place int) bool {
 	}
 	switch {
 	case len(s.lv.sorts) > 0:
+	case len(s.p.prog.sorted) > 0:
+		s.byDistance(rank, s.p.cols.num[s.p.prog.sorted[0]])
 	case s.p.prog.shape.window >= 0:
 		s.byDistance(rank, s.p.cols.num[s.p.prog.shape.window])
 	case s.p.prog.balance >= 0:
@@ -501,14 +505,14 @@ func (s *search) candidates(rank int32, place int) bool {
 		s.count(s.windowRule(), false)
 		return false
 	}
-	if s.small() || len(s.lv.wants) == 0 || len(s.lv.sorts) > 0 { // else nearest will ask for what it needs
+	if s.small() || len(s.lv.sorts) > 0 && !s.p.prog.outward() || len(s.lv.sorts)+len(s.lv.wants) == 0 { // else nearest will ask for what it needs
 		s.offer(rank, place, func(*group) bool { return true })
 	}
 	switch {
 	case s.closest >= 0:
 		s.closestFirst(rank)
 	case len(s.lv.sorts) > 0:
-		s.sorted(rank)
+		s.sorted(rank, place)
 	}
 	return true
 }
@@ -528,17 +532,27 @@ func (s *search) offer(rank int32, place int, pass func(g *group) bool) {
 	s.drained = false
 	s.work += 6
 	lo, hi, _ := s.windowOf(rank)
+	s.eachGroup(rank, place, func(id int32) {
+		g := s.x.groups[id]
+		if !pass(g) {
+			return
+		}
+		if from, to := g.within(lo, hi); from < to {
+			s.stream.include(id, from, to)
+		}
+	})
+}
+
+// eachGroup calls f with the groups whose tickets may join the anchor in a place.
+func (s *search) eachGroup(rank int32, place int, f func(id int32)) {
 	var reach places
 	if s.p.prog.shape.byPlace {
 		reach = s.p.reachable(s.x.rows[rank], s.lv.latency)
 	}
 	for _, id := range s.x.parts[s.x.part[rank]] {
 		g := s.x.groups[id]
-		if !s.suits(g) || !pass(g) || (g.place >= 0 && (!reach.has(g.place) || place >= 0 && g.place != place)) {
-			continue
-		}
-		if from, to := g.within(lo, hi); from < to {
-			s.stream.include(id, from, to)
+		if s.suits(g) && (g.place < 0 || reach.has(g.place) && (place < 0 || g.place == place)) {
+			f(id)
 		}
 	}
 }
@@ -666,10 +680,14 @@ func (s *search) players(rank int32) int32 { return s.p.cols.players[s.x.rows[ra
 
 // sorted orders the candidates by the rule set's sort rules (spec 1.5), age last. In a
 // very large pool the oldest tickets make the batch.
-func (s *search) sorted(anchor int32) {
-	batch := max(128, 1_000_000/len(s.x.rows))
-	for len(s.ranks) < batch && !s.drained {
-		s.candidate(len(s.ranks))
+func (s *search) sorted(anchor int32, place int) {
+	if s.p.prog.outward() && !s.small() {
+		s.aroundAnchor(anchor, place)
+	} else {
+		batch := max(128, 1_000_000/len(s.x.rows))
+		for len(s.ranks) < batch && !s.drained {
+			s.candidate(len(s.ranks))
+		}
 	}
 	if !s.drained {
 		s.unsure = true
@@ -704,6 +722,27 @@ func (s *search) sorted(anchor int32) {
 			s.tally[i].passed += int32(len(s.ranks))
 		}
 	}
+}
+
+// aroundAnchor takes the nearest candidates of each group.
+func (s *search) aroundAnchor(anchor int32, place int) {
+	lo, hi, _ := s.windowOf(anchor)
+	most := 16 + 4*s.lv.cap
+	s.eachGroup(anchor, place, func(id int32) {
+		n := 0
+		s.x.groups[id].outwards(s.x.value[anchor], lo, hi, func(rank int32) bool {
+			if rank != anchor {
+				s.ranks = append(s.ranks, rank)
+				n++
+			}
+			return n < most
+		})
+		s.unsure = s.unsure || n == most
+	})
+	s.work += len(s.ranks)
+	slices.Sort(s.ranks)
+	s.ranks = slices.Compact(s.ranks)
+	s.drained = true
 }
 
 // descend tries the candidates from pos on, each with everything after it. It reports

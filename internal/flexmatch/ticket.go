@@ -1,6 +1,7 @@
 package flexmatch
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -47,7 +48,7 @@ func (a Attribute) read(v types.AttributeValue) (any, error) {
 		}
 	}
 	if given > 1 {
-		return nil, fmt.Errorf("must have exactly one of S, N, SL and SDM")
+		return nil, errors.New("must have exactly one of S, N, SL and SDM")
 	}
 	switch {
 	case a.Type == String && v.S != nil:

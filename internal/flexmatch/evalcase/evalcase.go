@@ -139,6 +139,14 @@ type Verdict struct {
 	Errors []string `json:"errors"`
 }
 
+// Validate judges one rule set body and gives the verdict as JSON: valid and errors, each
+// with its JSON path. It is what `matchyard flexmatch validate` prints.
+func Validate(body []byte) (output []byte, valid bool, err error) {
+	v := judge("", string(body))
+	output, err = json.MarshalIndent(v, "", " ")
+	return output, v.Valid, err
+}
+
 func judge(name, body string) Verdict {
 	v := Verdict{Name: name, Valid: true, Errors: []string{}}
 	_, err := flexmatch.Parse(body)
