@@ -68,7 +68,9 @@ func (s *search) reassign(nodes int, done func(alt *roster) bool) bool {
 		return cmp.Compare(s.p.cols.uSize[s.r.units[y]], s.p.cols.uSize[s.r.units[x]])
 	})
 	a.nodes = nodes
-	if !s.put(0, done) {
+	found := s.put(0, done)
+	s.tries += (nodes - max(0, a.nodes)) / 8
+	if !found {
 		return false
 	}
 	// alt holds the backfill units first and then the list: copy the teams back.
@@ -236,7 +238,7 @@ func (s *search) exactly() bool {
 	whole := s.drained && len(s.ranks) <= exactPool
 	list := s.joinable(s.ranks[:min(len(s.ranks), exactPool)])
 	s.limit = s.tries + exactTries
-	if s.small() {
+	if s.small() && s.spent <= poolTries {
 		s.limit = s.tries + fullTries
 	}
 	s.cut, s.flops = false, 4

@@ -201,7 +201,8 @@ func (p *Pool) rosterOf(s *search) *roster {
 func (p *Pool) blame(e *Explanation, row int32, now time.Time) *Match {
 	var best *Match
 	nearest := math.Inf(1)
-	for _, i := range p.prog.levels[0].enforced {
+	enforced := p.prog.levels[0].enforced
+	for _, i := range enforced[:min(len(enforced), maxBlamed)] {
 		m, ok := p.matchFor(row, now, []int{i})
 		if !ok {
 			continue
@@ -234,6 +235,9 @@ func (p *Pool) blame(e *Explanation, row int32, now time.Time) *Match {
 	}
 	return m
 }
+
+// maxBlamed is how many rules are left out one by one.
+const maxBlamed = 24
 
 // relaxation is the value that would have let the measured figure through.
 func relaxation(rule string, m Measure) Relaxation {

@@ -123,6 +123,7 @@ func (s *search) indexed(rank int32, at int) bool {
 
 // crowd counts players and tickets that could join in a place, between two values.
 func (s *search) crowd(at int, rank int32, lo, hi float64) (players, tickets int) {
+	s.work += len(s.x.parts[s.x.part[rank]]) / 4
 	for _, id := range s.x.parts[s.x.part[rank]] {
 		if g := s.x.groups[id]; g.place == at && s.suits(g) {
 			from, to := g.within(lo, hi)

@@ -244,6 +244,26 @@ func TestAgainstBruteForce(t *testing.T) {
 		if anchor, players := o.brute(left, float64(now), free); anchor != nil {
 			t.Fatalf("%s\na match of %d around %s was missed", body, players, anchor.ID)
 		}
+		// Time goes on, somebody comes: the next pass must not miss what has become possible.
+		for range 3 {
+			now += rapid.IntRange(1, 15).Draw(t, "later")
+			if extra := drawPool(t, rs.TeamNames()); rapid.Bool().Draw(t, "newcomer") && len(left) < 6 {
+				tk := extra[0]
+				tk.ID, tk.Start = fmt.Sprintf("n%d", now), second(now)
+				for i := range tk.Players {
+					tk.Players[i].PlayerId = new(fmt.Sprintf("n%d-%d", now, i))
+				}
+				pool.Add(tk)
+				left = append(left, tk)
+			}
+			for _, m := range pool.Pass(second(now)) {
+				checkMatch(t, o, m, float64(now), free)
+				left = slices.DeleteFunc(left, func(tk *Ticket) bool { return slices.Contains(m.Tickets, tk) })
+			}
+		}
+		if anchor, players := o.brute(left, float64(now), free); anchor != nil {
+			t.Fatalf("%s\nlater, a match of %d around %s was missed", body, players, anchor.ID)
+		}
 	})
 }
 

@@ -73,8 +73,10 @@ type found struct {
 // purposes; in larger ones an anchor that is hard to match must not stop the pass.
 const (
 	smallPool  = 64
-	fullTries  = 50_000 // of one anchor in a small pool
-	exactTries = 300    // of the search with foresight in a larger one
+	fullTries  = 50_000    // of one anchor at one level in a small pool
+	poolTries  = 1_000_000 // of all anchors of a small pool together, then
+	spareTries = 1_000     // each gets so many
+	exactTries = 300       // of the search with foresight in a larger one
 )
 
 func (p *Pool) passSmall(now time.Time) []Match {
@@ -124,12 +126,13 @@ func (p *Pool) sweep(rows []int32, anchors int, now time.Time) []Match {
 			p.resume = p.cols.tickets[rows[rank]]
 			break
 		}
-		p.tried[rows[rank]] = s.x.level[rank] + 1
 		if s.anchor(rank) {
 			made = append(made, s.match())
 			for _, r := range s.best.ranks {
 				s.take(r)
 			}
+		} else if !s.unsure || !s.small() || s.spent <= poolTries {
+			p.tried[rows[rank]] = s.x.level[rank] + 1
 		}
 	}
 	return made
@@ -145,10 +148,10 @@ func (p *Pool) resumeAt(anchors []int32) int {
 	return max(0, slices.IndexFunc(anchors, func(row int32) bool { return p.cols.tickets[row] == t }))
 }
 
-// stale says that in a larger pool the anchor was tried before in vain, and nobody who
-// could join it is new or has reached another level since.
+// stale says that the anchor was tried before in vain, and nobody who could join it is
+// new or has reached another level since.
 func (s *search) stale(rank int32) bool {
-	if s.small() || s.x.fresh[rank] || s.x.part[rank] < 0 {
+	if s.x.fresh[rank] || s.x.part[rank] < 0 || len(s.x.parts[s.x.part[rank]]) > 256 {
 		return false
 	}
 	lo, hi := math.Inf(-1), math.Inf(1)
@@ -261,6 +264,13 @@ func (s *search) levelsFor(rank int32) []int {
 		}
 	}
 	s.levels = levels
+	if few := 8; len(levels) > few && !s.small() {
+		for i := range few { // the first and the last are among them
+			levels[i] = levels[i*(len(levels)-1)/(few-1)]
+		}
+		s.unsure = true
+		return levels[:few]
+	}
 	return levels
 }
 
@@ -287,7 +297,11 @@ func (s *search) thoroughly(rank int32) {
 	if !s.candidates(rank, anyPlace) {
 		return
 	}
-	s.limit, s.flops, s.patience, s.cut = s.tries+fullTries, fullTries, fullTries, false
+	most := fullTries
+	if s.spent > poolTries {
+		most = spareTries
+	}
+	s.limit, s.flops, s.patience, s.cut = s.tries+most, fullTries, fullTries, false
 	if !s.descend(0) && s.cut {
 		s.exactly()
 	}
@@ -530,7 +544,7 @@ func (s *search) closestFirst(rank int32) {
 func (s *search) offer(rank int32, place int, pass func(g *group) bool) {
 	s.stream.reset(s.x)
 	s.drained = false
-	s.work += 6
+	s.work += 6 + len(s.x.parts[s.x.part[rank]])/4
 	lo, hi, _ := s.windowOf(rank)
 	s.eachGroup(rank, place, func(id int32) {
 		g := s.x.groups[id]
