@@ -148,7 +148,7 @@ func (p *columns) addPlayers(t *Ticket) (broken string) {
 			p.pID = append(p.pID, p.sym.of(playerID(pl)))
 		}
 		for i, a := range p.prog.rs.Attributes {
-			v := a.value(pl)
+			v := a.Value(pl)
 			if v == nil && broken == "" {
 				broken = "a player has no value for the attribute \"" + a.Name + "\", which has no default"
 			}
@@ -216,7 +216,7 @@ func (p *columns) addUnit(ticket, first, n int32, broken bool) {
 		v := 0.0
 		if !broken {
 			v = aggregate(len(players), col.how, func(j int) float64 {
-				n, _ := p.prog.rs.Attributes[col.attr].value(players[j]).(float64)
+				n, _ := p.prog.rs.Attributes[col.attr].Value(players[j]).(float64)
 				return n
 			})
 		}

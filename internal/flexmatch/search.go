@@ -99,6 +99,7 @@ func (p *Pool) passSmall(now time.Time) []Match {
 	}
 	// Backfill tickets are not looked at until all others have been evaluated.
 	made := p.sweep(order, len(order), now)
+	resume := p.resume
 	taken := map[*Ticket]bool{}
 	for _, m := range made {
 		for _, t := range m.Tickets {
@@ -106,7 +107,11 @@ func (p *Pool) passSmall(now time.Time) []Match {
 		}
 	}
 	order = slices.DeleteFunc(order, func(row int32) bool { return taken[p.cols.tickets[row]] })
-	return append(made, p.sweep(slices.Concat(backfills, order), len(backfills), now)...)
+	made = append(made, p.sweep(slices.Concat(backfills, order), len(backfills), now)...)
+	if p.resume == nil {
+		p.resume = resume
+	}
+	return made
 }
 
 // sweep matches the rows, in batch order, around each of the first anchors of them.

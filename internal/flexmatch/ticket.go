@@ -68,8 +68,10 @@ func (a Attribute) read(v types.AttributeValue) (any, error) {
 	return nil, fmt.Errorf("must be a %s", a.Type)
 }
 
-// value is the player's value of the attribute, its default, or nil.
-func (a Attribute) value(p types.Player) any {
+// Value is the player's value of the attribute, its default, or nil when there is
+// neither or the value is of another type: a string, float64, []string or
+// map[string]float64.
+func (a Attribute) Value(p types.Player) any {
 	if v, ok := p.PlayerAttributes[a.Name]; ok {
 		if got, err := a.read(v); err == nil {
 			return got

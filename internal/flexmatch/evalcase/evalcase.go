@@ -85,7 +85,7 @@ type Expect struct {
 }
 
 // Eval runs a case and gives the result as JSON: always matches [{at, tickets, teams}]
-// and unmatched; for lifecycle cases statuses and events, for expressions values and
+// and unmatched, and why for the unmatched; for lifecycle cases statuses and events, for expressions values and
 // types, for validations valid and errors of each.
 func Eval(caseJSON []byte) ([]byte, error) {
 	var c Case
@@ -112,17 +112,17 @@ func Eval(caseJSON []byte) ([]byte, error) {
 
 // Output is the result of a case.
 type Output struct {
-	Matches     []Match             `json:"matches"`
-	Unmatched   []string            `json:"unmatched"`
-	Statuses    []map[string]any    `json:"statuses,omitempty"`
-	Events      []Event             `json:"events,omitempty"`
-	Tickets     []Outcome           `json:"tickets,omitempty"`
-	Errors      []ActionError       `json:"errors,omitempty"`
-	Why         map[string][]string `json:"why,omitempty"`
-	Values      []any               `json:"values,omitempty"`
-	Types       []string            `json:"types,omitempty"`
-	Validations []Verdict           `json:"validations,omitempty"`
-	RawBodies   []Verdict           `json:"rawBodies,omitempty"`
+	Matches     []Match           `json:"matches"`
+	Unmatched   []string          `json:"unmatched"`
+	Statuses    []map[string]any  `json:"statuses,omitempty"`
+	Events      []Event           `json:"events,omitempty"`
+	Tickets     []Outcome         `json:"tickets,omitempty"`
+	Errors      []ActionError     `json:"errors,omitempty"`
+	Why         map[string]string `json:"why,omitempty"`
+	Values      []any             `json:"values,omitempty"`
+	Types       []string          `json:"types,omitempty"`
+	Validations []Verdict         `json:"validations,omitempty"`
+	RawBodies   []Verdict         `json:"rawBodies,omitempty"`
 }
 
 // Match is one match that was made.

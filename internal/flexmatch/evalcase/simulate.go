@@ -332,9 +332,13 @@ func (w *world) read(now time.Time) {
 	w.out.Statuses = append(w.out.Statuses, row)
 }
 
+// maxWhy is how many of the unmatched tickets are explained.
+const maxWhy = 100
+
 // finish writes what stands at the end. A match that still waits for its players has
 // not been made.
 func (w *world) finish() {
+	w.out.Why = map[string]string{}
 	for _, id := range slices.Sorted(maps.Keys(w.made)) {
 		if _, open := w.proposals[id]; !open {
 			w.out.Matches = append(w.out.Matches, w.made[id])
@@ -348,6 +352,9 @@ func (w *world) finish() {
 		}
 		if life.Waiting() {
 			w.out.Unmatched = append(w.out.Unmatched, t.TicketID)
+			if e, ok := w.pool.Explain(t.TicketID, w.last); ok && len(w.out.Why) < maxWhy {
+				w.out.Why[t.TicketID] = e.String()
+			}
 		}
 		if w.c.Kind == "lifecycle" {
 			w.out.Tickets = append(w.out.Tickets, Outcome{

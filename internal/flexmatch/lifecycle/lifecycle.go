@@ -175,7 +175,7 @@ const (
 // is open; a rejection stands. One rejection ends the proposal at once (spec 2.6).
 func (c Config) Accept(p *Proposal, ticket *Ticket, players []string, accept bool, now time.Time) (Outcome, []Event, error) {
 	if ticket.Status != RequiresAcceptance {
-		return Open, nil, fmt.Errorf("Matchmaking ticket is in %s status and cannot be accepted or rejected.", ticket.Status) //nolint:staticcheck // goes to the caller as it is
+		return Open, nil, fmt.Errorf("Matchmaking ticket is in %s status and cannot be accepted or rejected.", ticket.Status) //nolint:staticcheck,revive // goes to the caller as it is
 	}
 	for _, id := range players {
 		if !slices.ContainsFunc(ticket.Players, func(pl Player) bool { return pl.ID == id }) {
@@ -266,7 +266,7 @@ func (c Config) TimeOut(t *Ticket, now time.Time) []Event {
 // whatever they had answered (spec 2.8). A ticket in placement or at its end refuses.
 func (c Config) Stop(t *Ticket, p *Proposal, now time.Time) ([]Event, error) {
 	if t.Status == Placing || t.Final() {
-		return nil, fmt.Errorf("Matchmaking ticket is in %s status and cannot be canceled.", t.Status) //nolint:staticcheck // AWS's own words
+		return nil, fmt.Errorf("Matchmaking ticket is in %s status and cannot be canceled.", t.Status) //nolint:staticcheck,revive // AWS's own words
 	}
 	t.end(Cancelled, ReasonCancelled, messageCancelled, now)
 	e := event(MatchmakingCancelled, now, t)
