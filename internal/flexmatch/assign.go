@@ -285,7 +285,7 @@ func (s *search) ahead(list []int32) bool {
 	reps := 0
 	for i, rank := range list {
 		reach := s.r.total + left
-		if reach < s.lv.need || (s.best.ok && s.bound == nil && reach <= s.best.players) || s.beyond(len(s.chosen)-1, rank) {
+		if reach < s.lv.need || s.outdone(reach) || s.beyond(len(s.chosen)-1, rank) {
 			break
 		}
 		left -= int(s.players(rank))

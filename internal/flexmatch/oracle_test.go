@@ -9,13 +9,15 @@ import (
 
 // The oracle judges rosters by a second, independent reading of the rule set: straight
 // from the JSON, by recursion over nested lists, with no compilation, no pruning and no
-// index. It knows the default options only.
+// index.
 
 type oracle struct {
 	raw   map[string]any
 	attrs map[string]map[string]any
 	teams []string
 	defs  map[string]map[string]any // by single team
+
+	asOne, anyLocation bool
 }
 
 // element is a leaf of an expression: a number, a string or a set, and its ticket.
@@ -414,6 +416,11 @@ func common(sets []set) (out set) {
 
 func (o *oracle) latency(p placed, limit, distance float64, reference any, party string) bool {
 	at := map[string][]float64{}
+	type choice struct {
+		name string
+		ms   float64
+	}
+	var choices [][]choice // of each unit
 	for _, t := range p.tickets {
 		units := [][]int{}
 		for i := range t.Players {
@@ -423,6 +430,7 @@ func (o *oracle) latency(p placed, limit, distance float64, reference any, party
 			units[len(units)-1] = append(units[len(units)-1], i)
 		}
 		for _, u := range units {
+			choices = append(choices, nil)
 			for name := range t.Players[u[0]].LatencyInMs {
 				var ms []float64
 				for _, i := range u {
@@ -432,6 +440,7 @@ func (o *oracle) latency(p placed, limit, distance float64, reference any, party
 				}
 				if v := fold(party, ms); len(ms) == len(u) && v <= limit {
 					at[name] = append(at[name], v)
+					choices[len(choices)-1] = append(choices[len(choices)-1], choice{name, v})
 				}
 			}
 		}
@@ -443,14 +452,22 @@ func (o *oracle) latency(p placed, limit, distance float64, reference any, party
 			n += len(t.Players) - 1
 		}
 	}
+	from := func(ms []float64) float64 {
+		if reference == "avg" {
+			return fold("avg", ms)
+		}
+		return slices.Min(ms)
+	}
+	if o.anyLocation {
+		return !slices.ContainsFunc(choices, func(own []choice) bool {
+			return !slices.ContainsFunc(own, func(c choice) bool { return math.Abs(c.ms-from(at[c.name])) <= distance })
+		})
+	}
 	for _, ms := range at {
 		if len(ms) != n {
 			continue
 		}
-		ref := slices.Min(ms)
-		if reference == "avg" {
-			ref = fold("avg", ms)
-		}
+		ref := from(ms)
 		if !slices.ContainsFunc(ms, func(v float64) bool { return math.Abs(v-ref) > distance }) {
 			return true
 		}
@@ -565,6 +582,9 @@ func (o *oracle) expr(text string, p placed, party string, collection bool) any 
 					if _, isSet := v.(set); isSet && collection && i > 0 && !t.Backfill {
 						continue // one list a ticket
 					}
+					if _, isNumber := v.(float64); isNumber && o.asOne && i > 0 && !t.Backfill {
+						continue // one number a ticket
+					}
 					players = append(players, element{v: v, ticket: t})
 				default:
 					players = append(players, element{v: "player"})
@@ -656,34 +676,40 @@ func leaves(v any) (out []element) {
 // brute is the largest legal match around the first ticket that has any, found by trying
 // every set of tickets with every choice of teams; nil when there is none. Nothing is
 // assumed of the order among equals.
-func (o *oracle) brute(pool []*Ticket, now float64, free int) (anchor *Ticket, players int) {
+func (o *oracle) brute(pool []*Ticket, now float64, free int) (anchor *Ticket, players int, others []int) {
 	for i, t := range pool {
-		if best := o.around(pool, i, now, free); best > 0 {
-			return t, best
+		if best, others := o.around(pool, i, now, free); best > 0 {
+			return t, best, others
 		}
 	}
-	return nil, 0
+	return nil, 0, nil
 }
 
-// around is the size of the largest legal match with ticket i, 0 without any.
-func (o *oracle) around(pool []*Ticket, i int, now float64, free int) (best int) {
+// around is the size of the largest legal match with ticket i, 0 without any, and which
+// other tickets are in it: of several as large, those that come first in the pool.
+func (o *oracle) around(pool []*Ticket, i int, now float64, free int) (best int, others []int) {
 	for mask := 1; mask < 1<<len(pool); mask++ {
 		if mask>>i&1 == 0 {
 			continue
 		}
 		var chosen []*Ticket
+		var with []int
 		n := 0
 		for j, other := range pool {
 			if mask>>j&1 == 1 {
 				chosen = append(chosen, other)
 				n += len(other.Players)
+				if j != i {
+					with = append(with, j)
+				}
 			}
 		}
-		if n > best && n <= 8 && o.anyTeams(placed{tickets: chosen, team: map[string]string{}}, 0, now, free) {
-			best = n
+		better := n > best || n == best && slices.Compare(with, others) < 0
+		if better && n <= 8 && o.anyTeams(placed{tickets: chosen, team: map[string]string{}}, 0, now, free) {
+			best, others = n, with
 		}
 	}
-	return best
+	return best, others
 }
 
 func (o *oracle) anyTeams(p placed, i int, now float64, free int) bool {

@@ -213,7 +213,8 @@ func TestAgainstBruteForce(t *testing.T) {
 		tickets := drawPool(t, rs.TeamNames())
 		free := rapid.IntRange(0, 1).Draw(t, "free")
 		now := rapid.IntRange(20, 45).Draw(t, "now")
-		pool := NewPool(rs, Options{AdditionalPlayerCount: free})
+		o.asOne, o.anyLocation = rapid.Bool().Draw(t, "party as one"), rapid.Bool().Draw(t, "any location")
+		pool := NewPool(rs, Options{AdditionalPlayerCount: free, PartyAsOne: o.asOne, AnyLocation: o.anyLocation})
 		for _, tk := range tickets {
 			pool.Add(tk)
 		}
@@ -232,7 +233,15 @@ func TestAgainstBruteForce(t *testing.T) {
 		})
 		for i, m := range pool.Pass(second(now)) {
 			checkMatch(t, o, m, float64(now), free)
-			anchor, players := o.brute(left, float64(now), free)
+			anchor, players, others := o.brute(left, float64(now), free)
+			var with []int
+			for _, tk := range m.Tickets[1:] {
+				with = append(with, slices.Index(left, tk))
+			}
+			sorts := strings.Contains(body, "Sort")
+			if !sorts && !slices.Equal(with, others) {
+				t.Fatalf("%s\nmatch %d is %v, the first in the batch would be with %v", body, i, ids(m.Tickets), others)
+			}
 			if m.Tickets[0] != anchor || m.Players() != players {
 				t.Fatalf("%s\nmatch %d is %v with %d players, the best around %v has %d", body, i, ids(m.Tickets), m.Players(), anchor, players)
 			}
@@ -241,7 +250,7 @@ func TestAgainstBruteForce(t *testing.T) {
 		if pool.Len() != len(left) {
 			t.Fatalf("%d tickets left in the pool, want %d", pool.Len(), len(left))
 		}
-		if anchor, players := o.brute(left, float64(now), free); anchor != nil {
+		if anchor, players, _ := o.brute(left, float64(now), free); anchor != nil {
 			t.Fatalf("%s\na match of %d around %s was missed", body, players, anchor.ID)
 		}
 		// Time goes on, somebody comes: the next pass must not miss what has become possible.
@@ -261,7 +270,7 @@ func TestAgainstBruteForce(t *testing.T) {
 				left = slices.DeleteFunc(left, func(tk *Ticket) bool { return slices.Contains(m.Tickets, tk) })
 			}
 		}
-		if anchor, players := o.brute(left, float64(now), free); anchor != nil {
+		if anchor, players, _ := o.brute(left, float64(now), free); anchor != nil {
 			t.Fatalf("%s\nlater, a match of %d around %s was missed", body, players, anchor.ID)
 		}
 	})
@@ -288,11 +297,14 @@ func TestExplainIsTrue(t *testing.T) {
 			if !ok {
 				t.Fatalf("no explanation of %s", tk.ID)
 			}
-			if best := o.around(tickets, i, float64(now), 0); e.Matchable != (best > 0) {
+			best, _ := o.around(tickets, i, float64(now), 0)
+			if e.Matchable != (best > 0) {
 				t.Fatalf("%s\n%s, but the best match has %d players", body, e, best)
 			}
-			if e.Next != nil && o.around(tickets, i, float64(e.Next.At.UnixMilli())/1000, 0) == 0 {
-				t.Fatalf("%s\n%s, but then there is no match", body, e)
+			if e.Next != nil {
+				if best, _ := o.around(tickets, i, float64(e.Next.At.UnixMilli())/1000, 0); best == 0 {
+					t.Fatalf("%s\n%s, but then there is no match", body, e)
+				}
 			}
 			if !e.Matchable && e.Never == "" && !e.Measure.Failed {
 				t.Fatalf("%s\n%s names no reason", body, e)

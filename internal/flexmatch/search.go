@@ -61,12 +61,13 @@ type search struct {
 
 // found is a legal match.
 type found struct {
-	ok      bool
-	players int
-	level   int
-	ranks   []int32
-	units   []int32
-	teams   []uint8
+	ok       bool
+	players  int
+	level    int // the level it has by its tickets
+	searched int // and the one it was found at
+	ranks    []int32
+	units    []int32
+	teams    []uint8
 }
 
 // Effort bounds. Pools up to smallPool are searched completely, for all practical
@@ -825,7 +826,16 @@ func (s *search) hopeless(i int) bool {
 		return false
 	}
 	left := s.r.total + int(s.suffix[i])
-	return left < s.lv.need || (s.best.ok && s.bound == nil && left <= s.best.players)
+	return left < s.lv.need || s.outdone(left)
+}
+
+// outdone says so many players cannot make a better match. At another level than the best
+// match's, one of the same size may still come before it.
+func (s *search) outdone(players int) bool {
+	if !s.best.ok || s.bound != nil {
+		return false
+	}
+	return players < s.best.players || (players == s.best.players && s.best.searched == s.level)
 }
 
 // beyond says that a set with this ticket next comes after the match to beat.
@@ -1076,7 +1086,7 @@ func (s *search) accept() bool {
 	if !ok {
 		return false
 	}
-	s.best.ok, s.best.players, s.best.level = true, s.r.total, level
+	s.best.ok, s.best.players, s.best.level, s.best.searched = true, s.r.total, level, s.level
 	s.best.ranks = append(s.best.ranks[:0], s.chosen...)
 	s.best.units = append(s.best.units[:0], s.r.units...)
 	s.best.teams = append(s.best.teams[:0], s.r.team...)
