@@ -239,7 +239,7 @@ func (s *search) exactly() bool {
 	list := s.joinable(s.ranks[:min(len(s.ranks), exactPool)])
 	s.limit = s.tries + exactTries
 	if s.small() && s.spent <= poolTries {
-		s.limit = s.tries + fullTries
+		s.limit = s.tries + s.most
 	}
 	s.cut, s.flops = false, 4
 	if s.small() {

@@ -145,7 +145,7 @@ func (p *Pool) matchFor(row int32, now time.Time, skip []int) (*Match, bool) {
 		}
 	}
 	s := q.searcher(rows, now)
-	s.closest = p.closeness(skip)
+	s.closest, s.most = p.closeness(skip), explainTries
 	rank := int32(slices.Index(rows, row))
 	found := false
 	if p.rs.Large() {
@@ -235,6 +235,9 @@ func (p *Pool) blame(e *Explanation, row int32, now time.Time) *Match {
 	}
 	return m
 }
+
+// explainTries bounds each of the searches of an explanation.
+const explainTries = 5_000
 
 // maxBlamed is how many rules are left out one by one.
 const maxBlamed = 24

@@ -168,7 +168,7 @@ func (r *comparison) among(c *compiler, m *expr) compiledRule {
 	equal := r.operation == "="
 	clash := func(run *roster) (a, b value, found bool) {
 		run.tmp.reset()
-		flat := flatElements(run, elements(run))
+		flat := flatElements(elements(run))
 		for i, v := range flat {
 			if equal && i > 0 && !same(v, flat[0]) {
 				return flat[0], v, true
@@ -198,7 +198,7 @@ func (r *comparison) among(c *compiler, m *expr) compiledRule {
 }
 
 // flatElements lists the elements of a value without those that have no value.
-func flatElements(run *roster, v value) []value {
+func flatElements(v value) []value {
 	if v.kind == aList && (len(v.list) == 0 || (v.list[0].kind != aList && v.list[0].kind != aSet && v.list[0].kind != noValue)) {
 		return v.list // already flat; a list of reductions may hide missing values further on
 	}
@@ -215,7 +215,6 @@ func flatElements(run *roster, v value) []value {
 		}
 		return true
 	})
-	_ = run
 	return flat
 }
 

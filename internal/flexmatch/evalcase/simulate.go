@@ -333,7 +333,7 @@ func (w *world) read(now time.Time) {
 }
 
 // maxWhy is how many of the unmatched tickets are explained.
-const maxWhy = 100
+const maxWhy = 20
 
 // finish writes what stands at the end. A match that still waits for its players has
 // not been made.

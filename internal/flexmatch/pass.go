@@ -1,0 +1,125 @@
+package flexmatch
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// passSmall makes matches of up to 40 players, backfill tickets in their turn, first or
+// last (backfillPriority).
+func (p *Pool) passSmall(now time.Time) []Match {
+	var order, backfills []int32
+	for _, row := range p.order {
+		switch {
+		case p.cols.broken[row] != "":
+		case p.cols.tickets[row].Backfill && p.rs.Algorithm.BackfillPriority != "normal":
+			backfills = append(backfills, row)
+		default:
+			order = append(order, row)
+		}
+	}
+	if len(backfills) == 0 {
+		return p.sweep(order, len(order), now)
+	}
+	if p.rs.Algorithm.BackfillPriority == "high" {
+		rows := slices.Concat(backfills, order)
+		return p.sweep(rows, len(rows), now)
+	}
+	// Backfill tickets are not looked at until all others have been evaluated.
+	made := p.sweep(order, len(order), now)
+	resume := p.resume
+	taken := map[*Ticket]bool{}
+	for _, m := range made {
+		for _, t := range m.Tickets {
+			taken[t] = true
+		}
+	}
+	order = slices.DeleteFunc(order, func(row int32) bool { return taken[p.cols.tickets[row]] })
+	made = append(made, p.sweep(slices.Concat(backfills, order), len(backfills), now)...)
+	if p.resume == nil {
+		p.resume = resume
+	}
+	return made
+}
+
+// sweep matches the rows, in batch order, around each of the first anchors of them.
+func (p *Pool) sweep(rows []int32, anchors int, now time.Time) []Match {
+	if len(rows) == 0 {
+		return nil
+	}
+	s := p.searcher(rows, now)
+	var made []Match
+	first := p.resumeAt(rows[:anchors])
+	for i := range anchors {
+		rank := int32((first + i) % anchors)
+		if !s.alive[rank] || s.stale(rank) {
+			continue
+		}
+		if s.wasted > s.patient && !s.small() {
+			p.resume = p.cols.tickets[rows[rank]]
+			break
+		}
+		if s.anchor(rank) {
+			made = append(made, s.match())
+			for _, r := range s.best.ranks {
+				s.take(r)
+			}
+		} else if !s.unsure || !s.small() || s.spent <= poolTries {
+			p.tried[rows[rank]] = s.x.level[rank] + 1
+		}
+	}
+	return made
+}
+
+// resumeAt is where the last pass ran out of patience: this one goes on from there.
+func (p *Pool) resumeAt(anchors []int32) int {
+	t := p.resume
+	p.resume = nil
+	if t == nil {
+		return 0
+	}
+	return max(0, slices.IndexFunc(anchors, func(row int32) bool { return p.cols.tickets[row] == t }))
+}
+
+// stale says that the anchor was tried before in vain, and nobody who could join it is
+// new or has reached another level since.
+func (s *search) stale(rank int32) bool {
+	if s.x.fresh[rank] || s.x.part[rank] < 0 || len(s.x.parts[s.x.part[rank]]) > 256 {
+		return false
+	}
+	lo, hi := math.Inf(-1), math.Inf(1)
+	if col := s.p.prog.shape.window; col >= 0 {
+		d := 0.0
+		for _, lv := range s.p.prog.levels {
+			d = max(d, lv.distance(col))
+		}
+		lo, hi = s.x.value[rank]-d, s.x.value[rank]+d
+	}
+	for _, id := range s.x.parts[s.x.part[rank]] {
+		g := s.x.groups[id]
+		if from, to := g.within(lo, hi); g.fresh[to] > g.fresh[from] {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *Pool) searcher(rows []int32, now time.Time) *search {
+	if p.search == nil {
+		p.search = &search{p: p, r: newRoster(p.cols, len(p.rs.teams)), tally: make([]counts, len(p.rs.Rules)), closest: -1, most: fullTries}
+		p.search.assign.alt = newRoster(p.cols, len(p.rs.teams))
+	}
+	s := p.search
+	s.x = p.build(rows, now)
+	s.bring, s.supply = s.x.bring, s.x.supply
+	s.alive = slices.Repeat([]bool{true}, len(rows))
+	s.spent = 0
+	effort := p.opts.Effort
+	if effort <= 0 {
+		effort = 1
+	}
+	s.allowance = int(effort * float64(20_000+4*len(rows)))
+	s.wasted, s.patient = 0, int(effort*float64(200_000+8*len(rows)))
+	return s
+}
