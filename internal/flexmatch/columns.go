@@ -61,6 +61,7 @@ type columns struct {
 	tickets []*Ticket
 	uFirst  []int32 // first unit of each ticket, and one past the last
 	players []int32 // players of each ticket
+	tFirst  []int32 // and its first player
 	start   []int64 // when each ticket was made, ms
 	broken  []string
 	fixed   [][]uint8 // team of each unit of a backfill ticket
@@ -101,6 +102,7 @@ func (p *columns) add(t *Ticket) int32 {
 	p.players = append(p.players, int32(len(t.Players)))
 	p.start = append(p.start, t.Start.UnixMilli())
 	first := p.pN
+	p.tFirst = append(p.tFirst, first)
 	broken := p.addPlayers(t)
 	fixed, wrong := p.fixedTeams(t)
 	if broken == "" {

@@ -17,14 +17,16 @@ type Pool struct {
 	rows    map[string]int32
 	alive   []bool
 	live    int
-	order   []int32 // live rows by age, kept between passes
-	added   []int32 // rows that are not in order yet
-	byValue []int32 // live rows by the index's number, kept the same way
-	holders map[string]int32
-	twice   int      // player ids in more than one live ticket
-	tally   []counts // by row and rule
-	tried   []int16  // by row: the level it was last an anchor at, plus one
-	resume  *Ticket  // the anchor at which the last pass ran out of patience
+	order   []int32          // live rows by age, kept between passes
+	added   []int32          // rows that are not in order yet
+	byValue []int32          // live rows by the index's number, kept the same way
+	holders map[string]int32 // a number for every player id
+	holder  []int32          // by player row: that number
+	held    []int32          // by number: live tickets with the player
+	twice   int              // player ids in more than one live ticket
+	tally   []counts         // by row and rule
+	tried   []int16          // by row: the level it was last an anchor at, plus one
+	resume  *Ticket          // the anchor at which the last pass ran out of patience
 
 	search *search
 }
@@ -42,7 +44,7 @@ func (p *Pool) fresh() {
 	p.cols = newColumns(p.prog)
 	p.rows, p.holders = map[string]int32{}, map[string]int32{}
 	p.alive, p.order, p.added, p.byValue, p.tally, p.tried = nil, nil, nil, nil, nil, nil
-	p.live, p.twice = 0, 0
+	p.live, p.twice, p.holder, p.held = 0, 0, nil, nil
 	p.search = nil
 }
 
@@ -57,9 +59,14 @@ func (p *Pool) Add(t *Ticket) {
 	p.tally = append(p.tally, make([]counts, len(p.rs.Rules))...)
 	p.live++
 	for _, pl := range t.Players {
-		id := playerID(pl)
-		p.holders[id]++
-		if p.holders[id] == 2 {
+		n, ok := p.holders[playerID(pl)]
+		if !ok {
+			n = int32(len(p.held))
+			p.holders[playerID(pl)] = n
+			p.held = append(p.held, 0)
+		}
+		p.holder = append(p.holder, n)
+		if p.held[n]++; p.held[n] == 2 {
 			p.twice++
 		}
 	}
@@ -74,14 +81,10 @@ func (p *Pool) Remove(id string) bool {
 	delete(p.rows, id)
 	p.alive[row] = false
 	p.live--
-	for _, pl := range p.cols.tickets[row].Players {
-		id := playerID(pl)
-		p.holders[id]--
-		switch p.holders[id] {
-		case 1:
+	first := p.cols.tFirst[row]
+	for _, n := range p.holder[first : first+p.cols.players[row]] {
+		if p.held[n]--; p.held[n] == 1 {
 			p.twice--
-		case 0:
-			delete(p.holders, id)
 		}
 	}
 	p.cols.tickets[row] = nil
