@@ -294,6 +294,53 @@ func (p *columns) latency(unit int32, at int, how aggregation) (ms float64, ok b
 	return p.aggregatePing(p.uPlayer[unit], p.uSize[unit], at, how)
 }
 
+// keep copies the rows that are alive to new columns and says where each has gone.
+func (p *columns) keep(live []bool) (out *columns, moved []int32) {
+	out = newColumns(p.prog)
+	out.places, out.placeN = p.places, p.placeN
+	moved = make([]int32, len(p.tickets))
+	for row, t := range p.tickets {
+		if !live[row] {
+			continue
+		}
+		moved[row] = int32(len(out.tickets))
+		first, n := p.tFirst[row], p.players[row]
+		shift := out.pN - first
+		from, to := p.units(int32(row))
+		out.tickets, out.players = append(out.tickets, t), append(out.players, n)
+		out.tFirst, out.start = append(out.tFirst, out.pN), append(out.start, p.start[row])
+		out.broken, out.fixed = append(out.broken, p.broken[row]), append(out.fixed, p.fixed[row])
+		for u := from; u < to; u++ {
+			out.uSize, out.uTicket = append(out.uSize, p.uSize[u]), append(out.uTicket, moved[row])
+			out.uPlayer = append(out.uPlayer, p.uPlayer[u]+shift)
+		}
+		copyRange(out.num, p.num, from, to)
+		copyRange(out.lists, p.lists, from, to)
+		copyRange(out.reach, p.reach, from, to)
+		copyRange(out.pStr, p.pStr, first, first+n)
+		copyRange(out.pList, p.pList, first, first+n)
+		copyRange(out.pMap, p.pMap, first, first+n)
+		if len(p.pID) > 0 {
+			out.pID = append(out.pID, p.pID[first:first+n]...)
+		}
+		if len(p.pPing) > 0 {
+			out.pPing = append(out.pPing, p.pPing[first:first+n]...)
+		}
+		out.pN += n
+		out.uFirst = append(out.uFirst, int32(len(out.uSize)))
+	}
+	return out, moved
+}
+
+// copyRange appends a range of every column that has rows.
+func copyRange[T any](to, from [][]T, first, last int32) {
+	for i, col := range from {
+		if len(col) > 0 {
+			to[i] = append(to[i], col[first:last]...)
+		}
+	}
+}
+
 // units of a ticket.
 func (p *columns) units(ticket int32) (from, to int32) {
 	return p.uFirst[ticket], p.uFirst[ticket+1]

@@ -158,7 +158,11 @@ func (p *Pool) Pass(now time.Time) []Match {
 // of them are dead weight.
 func (p *Pool) tidy() {
 	if dead := len(p.alive) - p.live; dead > 1024 && dead > p.live {
-		p.compact()
+		if limit := 100_000 + 16*p.live; len(p.held) > limit || len(p.prog.sym.names) > limit {
+			p.compact()
+		} else {
+			p.squeeze()
+		}
 	}
 	p.order = p.merge(p.order, p.older)
 	if col := p.prog.shape.window; col >= 0 {
@@ -212,6 +216,37 @@ func mix(seed uint64, text string) uint64 {
 		h = (h ^ uint64(text[i])) * 1099511628211
 	}
 	return h ^ h>>29
+}
+
+// squeeze drops dead rows from the columns. Strings and players keep their numbers.
+func (p *Pool) squeeze() {
+	n := len(p.rs.Rules)
+	cols, moved := p.cols.keep(p.alive)
+	move := func(rows []int32) []int32 {
+		rows = slices.DeleteFunc(rows, func(row int32) bool { return !p.alive[row] })
+		for i, row := range rows {
+			rows[i] = moved[row]
+		}
+		return rows
+	}
+	p.order, p.added, p.byValue = move(p.order), move(p.added), move(p.byValue)
+	for id, row := range p.rows {
+		p.rows[id] = moved[row]
+	}
+	var tally []counts
+	var tried []int16
+	var holder []int32
+	for row, ok := range p.alive {
+		if ok {
+			tally = append(tally, p.tally[row*n:(row+1)*n]...)
+			tried = append(tried, p.tried[row])
+			first := p.cols.tFirst[row]
+			holder = append(holder, p.holder[first:first+p.cols.players[row]]...)
+		}
+	}
+	p.tally, p.tried, p.holder, p.cols = tally, tried, holder, cols
+	p.alive = slices.Repeat([]bool{true}, p.live)
+	p.search = nil
 }
 
 // compact rebuilds the columns from the live tickets; what was counted stays counted.

@@ -519,3 +519,30 @@ func TestLargeMatchLimits(t *testing.T) {
 	}
 	checkMatch(t, newOracle(body), made[0], 10, 0)
 }
+
+// TestSqueezeChangesNothing: dropping dead rows at any time leaves all matches the same.
+func TestSqueezeChangesNothing(t *testing.T) {
+	a, b := fill(t, fiveWithRoles, nil), fill(t, fiveWithRoles, nil)
+	tickets := crowd(3000, parties, 9)
+	for k := range 6 {
+		for _, tk := range tickets[k*500:][:500] {
+			a.Add(tk)
+			b.Add(tk)
+		}
+		b.tidy()
+		b.squeeze()
+		for _, tk := range tickets[k*500:][:200] {
+			a.Remove(tk.ID)
+			b.Remove(tk.ID)
+		}
+		plain, squeezed := a.Pass(second(1000+k)), b.Pass(second(1000+k))
+		if len(plain) == 0 || len(plain) != len(squeezed) {
+			t.Fatalf("round %d: %d matches, squeezed %d", k, len(plain), len(squeezed))
+		}
+		for i := range plain {
+			if !slices.Equal(ids(plain[i].Tickets), ids(squeezed[i].Tickets)) {
+				t.Errorf("round %d: match %d is %v, squeezed %v", k, i, ids(plain[i].Tickets), ids(squeezed[i].Tickets))
+			}
+		}
+	}
+}
