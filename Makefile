@@ -1,0 +1,61 @@
+# Everything is done through here; CI calls `make check` and `make test` and nothing else.
+#
+#   make demo     a real game server and real players, end to end, in a minute (KEEP=1 leaves it up)
+#   make test     all tests, on SQLite and PostgreSQL, with the real AWS clients
+#   make check    format, lint, tidy modules, generated code, data races
+#   make bench    speed, one line a path (BENCH=NAME for one, BENCH_SECONDS=N its length)
+#   make fuzz     each fuzz target for FUZZ_SECONDS
+#   make build    bin/matchyard
+
+GO      ?= go
+TOOL    := $(GO) tool -modfile=tools/go.mod
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+BENCH         ?=
+BENCH_SECONDS ?= 5
+FUZZ_SECONDS  ?= 20
+# Modules of their own: programs that must not put their dependencies into the product.
+MODULES := examples/gameserver conformance/oldgo
+
+.PHONY: build demo test check lint race generate tidy fuzz bench tools clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/matchyard ./cmd/matchyard
+	CGO_ENABLED=0 $(GO) build -C examples/gameserver -trimpath -ldflags '-s -w' -o ../../bin/gameserver .
+
+demo: build
+	@bin/matchyard demo
+
+tools:
+	@scripts/install-test-tools.sh
+
+test: tools
+	$(GO) test -timeout 14m ./...
+
+check: lint tidy generate race
+
+lint:
+	$(GO) vet ./...
+	$(TOOL) golangci-lint run ./...
+
+race: tools
+	$(GO) test -race -short -timeout 14m ./...
+
+tidy:
+	$(GO) mod tidy -diff
+	@for m in $(MODULES); do $(GO) mod tidy -C $$m -diff || exit 1; done
+
+# Generated code is committed; a difference means that somebody forgot `go generate`.
+generate:
+	$(GO) generate ./...
+	git diff --exit-code -- '*_gen.go'
+
+fuzz:
+	@scripts/fuzz.sh $(FUZZ_SECONDS)
+
+bench: build
+	@bin/matchyard bench $(if $(BENCH),--only $(BENCH)) --seconds $(BENCH_SECONDS)
+
+clean:
+	rm -rf bin
