@@ -18,7 +18,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	db := &DB{opts: o}
+	db := &DB{opts: o, node: newNodeID()}
 	var err error
 	switch {
 	case strings.HasPrefix(url, "sqlite:"):
@@ -34,8 +34,14 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	if err := db.migrate(ctx); err != nil {
-		_ = db.Close()
+		_ = db.backend.close()
 		return nil, fmt.Errorf("migrate store: %w", err)
 	}
+	if err := db.join(ctx); err != nil {
+		_ = db.backend.close()
+		return nil, fmt.Errorf("join store: %w", err)
+	}
+	db.ctx, db.stop = context.WithCancel(context.WithoutCancel(ctx))
+	db.work.Go(db.keepAlive)
 	return db, nil
 }

@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,11 +19,13 @@ var ErrNoRows = errors.New("no rows")
 // ErrUnique is returned (wrapped) when a unique index or primary key refused a row.
 var ErrUnique = errors.New("unique constraint")
 
+// errSerialization is wrapped by errors of transactions that lost to another one.
+var errSerialization = errors.New("serialization failure")
+
 // Options are the choices of Open. The zero value is ready to use.
 type Options struct {
 	Now    func() time.Time // the clock transactions read; nil: time.Now
 	Logger *slog.Logger     // nil: slog.Default
-	Node   int              // this node's number, 0 to 1023, part of every key it makes
 }
 
 // DB is an open database. It is safe for concurrent use.
@@ -31,6 +35,12 @@ type DB struct {
 	backend backend
 	keys    keyMaker
 	bus     bus
+	node    string       // this handle's id
+	number  atomic.Int64 // and its part of keys
+
+	ctx  context.Context // until Close
+	stop context.CancelFunc
+	work sync.WaitGroup // goroutines of this DB; Close waits for them
 }
 
 // Dialect names the database behind a DB, for the few places where SQL must differ.
@@ -72,7 +82,11 @@ func (db *DB) Dialect() Dialect { return db.dialect }
 func (db *DB) Now() time.Time { return db.opts.Now() }
 
 // Close ends all connections. Transactions under way are finished first.
-func (db *DB) Close() error { return db.backend.close() }
+func (db *DB) Close() error {
+	db.stop()
+	db.work.Wait()
+	return errors.Join(db.leave(), db.backend.close())
+}
 
 // Write runs f in one read-write transaction. When Write returns nil the change is
 // durable (SQLite: synced; PostgreSQL: committed). When f returns an error nothing of it

@@ -79,7 +79,7 @@ func List[T int64 | ~string](tx *Tx, list []T) any {
 }
 
 // NewKey makes a key, greater than every key this node made before.
-func (tx *Tx) NewKey() Key { return tx.db.keys.next(tx.Now, tx.db.opts.Node) }
+func (tx *Tx) NewKey() Key { return tx.db.keys.next(tx.Now, int(tx.db.number.Load())) }
 
 // Notify tells all nodes' subscribers of channel, after the commit, that payload changed.
 // Delivery is best effort: whoever depends on it also looks from time to time.
