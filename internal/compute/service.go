@@ -97,10 +97,10 @@ type ProcessStatus string
 
 // The steps, in order. A process never goes back.
 const (
-	Connected ProcessStatus = "CONNECTED" // dialled
-	IsReady   ProcessStatus = "READY"     // called ProcessReady; placeable while healthy and connected
-	Hosting   ProcessStatus = "HOSTING"   // reserved for a game session, or running it
-	IsEnded   ProcessStatus = "ENDED"
+	StatusConnected ProcessStatus = "CONNECTED" // dialled
+	StatusReady     ProcessStatus = "READY"     // called ProcessReady; placeable while healthy and connected
+	StatusHosting   ProcessStatus = "HOSTING"   // reserved for a game session, or running it
+	StatusEnded     ProcessStatus = "ENDED"
 )
 
 // EndReason is why a process ended.
