@@ -1,0 +1,89 @@
+// Command matchyard is a game-session service that speaks the Amazon GameLift Servers API.
+// It has flags and commands here, and no rules.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the linker.
+var version = "unknown"
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// commands are all commands; each has a Run method, whose error is the exit code's reason.
+type commands struct {
+	Dev     devCmd     `cmd:"" help:"Run a server for development: any credentials, loopback only, a clock one can turn."`
+	Serve   serveCmd   `cmd:"" help:"Run a server for production: signed requests only."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// usageError is an error of the user's, for exit code 2.
+type usageError struct{ error }
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+
+	exited := -1 // set by --help
+	var c commands
+	parser, err := kong.New(&c,
+		kong.Name("matchyard"),
+		kong.Description("A game-session service that speaks the Amazon GameLift Servers API."),
+		kong.Exit(func(code int) { exited = code }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(&stdout{os.Stdout}),
+	)
+	if err != nil {
+		panic(err) // the commands are not what kong takes
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited
+	}
+	if err == nil {
+		err = parsed.Run(parsed)
+		return report(err)
+	}
+	return report(usageError{err})
+}
+
+// report prints what went wrong and returns the exit code.
+func report(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	_, _ = fmt.Fprintln(os.Stderr, "matchyard:", strings.ReplaceAll(err.Error(), "\n", "; "))
+	if _, ok := errors.AsType[usageError](err); ok {
+		_, _ = fmt.Fprintln(os.Stderr, "Run matchyard --help, or matchyard COMMAND --help.")
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// stdout is where commands print what they were asked for.
+type stdout struct{ io.Writer }
+
+type versionCmd struct{}
+
+func (versionCmd) Run(out *stdout) error {
+	_, err := fmt.Fprintln(out, "matchyard", version)
+	return err
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/matchyard/matchyard/internal/app"
+	"github.com/matchyard/matchyard/internal/config"
+)
+
+// flags are a server's flags: those of its configuration, and where its file is.
+type flags struct {
+	File   string        `name:"config" type:"path" placeholder:"FILE" help:"YAML file with any of the other flags as keys." env:"MATCHYARD_CONFIG"`
+	Config config.Config `embed:""`
+}
+
+type devCmd struct{ flags }
+
+func (c *devCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+	return c.serve(ctx, parsed, out, true)
+}
+
+type serveCmd struct{ flags }
+
+func (c *serveCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+	return c.serve(ctx, parsed, out, false)
+}
+
+// serve runs a server until a signal comes.
+func (f *flags) serve(ctx context.Context, parsed *kong.Context, out *stdout, dev bool) error {
+	c, err := f.load(parsed, dev)
+	if err != nil {
+		return err
+	}
+	a, err := app.Open(ctx, c)
+	if err != nil {
+		return err
+	}
+	return a.Serve(ctx, func() { announce(out, a, c) })
+}
+
+// load reads the configuration from all its sources.
+func (f *flags) load(parsed *kong.Context, dev bool) (config.Config, error) {
+	given := map[string]any{}
+	for _, p := range parsed.Path {
+		if p.Flag != nil {
+			given[p.Flag.Name] = p.Flag.Target.Interface()
+		}
+	}
+	c, err := config.Load(config.Sources{File: f.File, Env: os.LookupEnv, Flags: given})
+	if err != nil {
+		return c, usageError{err}
+	}
+	c.Dev, c.Version = dev, version
+	if err := c.Validate(); err != nil {
+		return c, usageError{err}
+	}
+	c.Logger = logger(c)
+	return c, nil
+}
+
+// logger logs to standard error, which leaves standard output to the ready line.
+func logger(c config.Config) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		panic(err) // Validate let it through
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, o))
+}
+
+// announce prints the line that scripts wait for.
+func announce(out *stdout, a *app.App, c config.Config) {
+	parts := []string{"ready http://" + a.Addr()}
+	if admin := a.AdminAddr(); admin != "" {
+		parts = append(parts, "admin=http://"+admin)
+	}
+	parts = append(parts, "sdk="+a.Endpoint(), "clock="+c.Clock, "version="+version)
+	_, _ = fmt.Fprintln(out, strings.Join(parts, " "))
+}

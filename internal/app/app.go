@@ -1,0 +1,240 @@
+// Package app is the wiring: a configuration in, a running server out, and its ordered end.
+// It is the only package that knows all rooms and all edges. operations.go is the index
+// page of the API, rooms.go fits the rooms together, ticks.go runs what is due.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/awsapi"
+	"github.com/matchyard/matchyard/internal/config"
+	"github.com/matchyard/matchyard/internal/listen"
+	"github.com/matchyard/matchyard/internal/metrics"
+	"github.com/matchyard/matchyard/internal/store"
+)
+
+// drain is how long a server that was told to stop waits for what is under way. With what
+// follows it, it stays within ten seconds.
+const drain = 8 * time.Second
+
+// App is a server. Open makes one, Serve runs it and closes it.
+type App struct {
+	config   config.Config
+	logger   *slog.Logger
+	clock    *Clock
+	db       *store.DB
+	rooms    *rooms
+	duties   []duty
+	metrics  *metrics.Metrics
+	sweeping sync.Mutex // held while ticks run
+	draining atomic.Bool
+
+	listener *listen.Listener
+	server   *http.Server
+	admin    net.Listener // nil when there is none
+	adminSrv *http.Server
+}
+
+// Open opens the database and binds the addresses of a valid configuration. Nothing is
+// answered before Serve. An App that is not served must be closed.
+func Open(ctx context.Context, c config.Config) (*App, error) {
+	a := &App{config: c, logger: c.Logger, clock: newClock(c.Clock == config.Manual)}
+	if a.logger == nil {
+		a.logger = slog.Default()
+	}
+	if err := a.open(ctx); err != nil {
+		return nil, errors.Join(err, a.release())
+	}
+	return a, nil
+}
+
+func (a *App) open(ctx context.Context) error {
+	certificate, err := a.certificate()
+	if err != nil {
+		return err
+	}
+	// The addresses come before the database: a clash of ports is what most starts fail of.
+	inner, err := bind(ctx, "listen", a.config.Listen)
+	if err != nil {
+		return err
+	}
+	tlsConfig := listen.TLS(certificate)
+	a.listener = listen.New(inner, listen.Options{TLS: tlsConfig})
+	if a.config.Admin != config.Off {
+		if a.admin, err = bind(ctx, "admin", a.config.Admin); err != nil {
+			return err
+		}
+	}
+	if a.db, err = store.Open(ctx, a.config.StoreURL(), store.Options{Now: a.clock.Now, Logger: a.logger}); err != nil {
+		return err
+	}
+	a.rooms = wire(a.db, arn.Home{Region: a.config.Region, Account: a.config.Account})
+	a.duties = a.rooms.duties()
+	a.metrics = metrics.New(a.config.Version)
+	api := &awsapi.Server{Operations: operations(a.rooms), Auth: awsapi.Anyone{}, Logger: a.logger, Observe: a.metrics.Request}
+	a.server = listen.Server(api, tlsConfig, a.logger)
+	a.adminSrv = adminServer(a.adminHandler(), a.logger)
+	return nil
+}
+
+// bind listens on an address, which field of the configuration names.
+func bind(ctx context.Context, field, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", field, err)
+	}
+	return l, nil
+}
+
+// certificate is the user's, or one of the server's own.
+func (a *App) certificate() (*listen.Certificate, error) {
+	dir := a.config.Folder()
+	if dir != "" {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("data: %w", err)
+		}
+	}
+	if a.config.TLSCert != "" {
+		return listen.FromFiles(a.config.TLSCert, a.config.TLSKey, a.logger)
+	}
+	hosts := a.config.TLSHosts
+	for _, address := range []string{a.config.Listen, hostOf(a.config.Advertise)} {
+		if host, _, err := net.SplitHostPort(address); err == nil && host != "" && !unspecified(host) {
+			hosts = append(hosts[:len(hosts):len(hosts)], host)
+		}
+	}
+	return listen.Own(dir, hosts)
+}
+
+// hostOf is the HOST:PORT or HOST of an advertised address.
+func hostOf(advertise string) string {
+	_, rest, found := strings.Cut(advertise, "://")
+	if !found {
+		return advertise
+	}
+	host, _, _ := strings.Cut(rest, "/")
+	if _, _, err := net.SplitHostPort(host); err != nil {
+		return net.JoinHostPort(host, "443")
+	}
+	return host
+}
+
+func unspecified(host string) bool {
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsUnspecified()
+}
+
+// Addr is the address of the API, as HOST:PORT.
+func (a *App) Addr() string { return a.listener.Addr().String() }
+
+// AdminAddr is the admin address, or "" when there is none.
+func (a *App) AdminAddr() string {
+	if a.admin == nil {
+		return ""
+	}
+	return a.admin.Addr().String()
+}
+
+// Endpoint is the URL that game servers are told to dial.
+func (a *App) Endpoint() string {
+	switch {
+	case strings.Contains(a.config.Advertise, "://"):
+		return strings.TrimSuffix(a.config.Advertise, "/")
+	case a.config.Advertise != "":
+		return "ws://" + a.config.Advertise
+	}
+	host, port, err := net.SplitHostPort(a.Addr())
+	if err == nil && unspecified(host) {
+		// Nobody can dial "any address"; the machine's name is the best guess.
+		if name, err := os.Hostname(); err == nil {
+			return "ws://" + net.JoinHostPort(name, port)
+		}
+	}
+	return "ws://" + a.Addr()
+}
+
+// Now is the server's time.
+func (a *App) Now() time.Time { return a.clock.Now() }
+
+// Serve answers until ctx ends or a listener fails, and then closes everything, in order: no
+// more connections, what is under way finishes, the database. It returns nil when that took
+// less than ten seconds and nothing was cut off. ready is called once requests are
+// answered; it may be nil.
+func (a *App) Serve(ctx context.Context, ready func()) error {
+	// What runs in the background outlives ctx: requests that are still answered need it.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var running sync.WaitGroup
+	failed := make(chan error, 2)
+	running.Go(func() { a.sweep(background) })
+	serve := func(name string, s *http.Server, l net.Listener) {
+		running.Go(func() {
+			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("%s: %w", name, err)
+			}
+		})
+	}
+	serve("listen", a.server, a.listener)
+	if a.admin != nil {
+		serve("admin", a.adminSrv, a.admin)
+	}
+	if ready != nil {
+		ready()
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	a.draining.Store(true)
+	limit, cancel := context.WithTimeout(background, drain)
+	defer cancel()
+	err = errors.Join(err, a.finish(limit))
+	stop()
+	running.Wait()
+	return errors.Join(err, a.release())
+}
+
+// finish stops accepting and waits for what is under way until ctx ends; then it cuts it off.
+func (a *App) finish(ctx context.Context) error {
+	err := a.server.Shutdown(ctx)
+	if err != nil {
+		err = fmt.Errorf("requests under way were cut off: %w", err)
+		_ = a.server.Close()
+	}
+	if a.admin != nil {
+		// Profiles run for as long as they were asked to. They are not waited for.
+		_ = a.adminSrv.Close()
+	}
+	return err
+}
+
+// release gives back what Open took.
+func (a *App) release() error {
+	var errs []error
+	if a.listener != nil {
+		_ = a.listener.Close()
+	}
+	if a.admin != nil {
+		_ = a.admin.Close()
+	}
+	if a.db != nil {
+		errs = append(errs, a.db.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Close ends an App that was opened and never served.
+func (a *App) Close() error { return a.release() }

@@ -1,0 +1,162 @@
+package app
+
+import (
+	"github.com/aws/aws-sdk-go-v2/service/gamelift"
+
+	"github.com/matchyard/matchyard/internal/awsapi"
+)
+
+// operations is the index page: every operation of the API, and the method that carries it
+// out or the room it waits for.
+func operations(r *rooms) []awsapi.Operation {
+	tags, fleets := &r.tags, &r.fleets
+	return []awsapi.Operation{
+		// Fleets.
+		awsapi.Op(fleets.CreateFleet),
+		awsapi.Op(fleets.DeleteFleet),
+		awsapi.Op(fleets.DescribeFleetAttributes),
+		awsapi.Op(fleets.DescribeFleetEvents),
+		awsapi.Op(fleets.DescribeFleetPortSettings),
+		awsapi.Op(fleets.DescribeFleetUtilization),
+		awsapi.Op(fleets.DescribeRuntimeConfiguration),
+		awsapi.Op(fleets.ListFleets),
+		awsapi.Op(fleets.UpdateFleetAttributes),
+		awsapi.Op(fleets.UpdateFleetPortSettings),
+		awsapi.Op(fleets.UpdateRuntimeConfiguration),
+
+		// Locations of fleets, and custom locations.
+		awsapi.Op(fleets.CreateFleetLocations),
+		awsapi.Op(fleets.DeleteFleetLocations),
+		awsapi.Op(fleets.DescribeFleetLocationAttributes),
+		awsapi.Op(fleets.DescribeFleetLocationCapacity),
+		awsapi.Op(fleets.DescribeFleetLocationUtilization),
+		awsapi.Op(fleets.CreateLocation),
+		awsapi.Op(fleets.DeleteLocation),
+		awsapi.Op(fleets.ListLocations),
+
+		// Capacity and the hosts of managed fleets.
+		awsapi.Op(fleets.DescribeEC2InstanceLimits),
+		awsapi.Op(fleets.DescribeFleetCapacity),
+		awsapi.Op(fleets.StartFleetActions),
+		awsapi.Op(fleets.StopFleetActions),
+		awsapi.Op(fleets.UpdateFleetCapacity),
+		awsapi.Op(fleets.DescribeInstances),
+		awsapi.Op(fleets.GetInstanceAccess),
+
+		// Aliases.
+		awsapi.Op(fleets.CreateAlias),
+		awsapi.Op(fleets.DeleteAlias),
+		awsapi.Op(fleets.DescribeAlias),
+		awsapi.Op(fleets.ListAliases),
+		awsapi.Op(fleets.ResolveAlias),
+		awsapi.Op(fleets.UpdateAlias),
+
+		// VPC peering.
+		awsapi.Op(fleets.CreateVpcPeeringAuthorization),
+		awsapi.Op(fleets.CreateVpcPeeringConnection),
+		awsapi.Op(fleets.DeleteVpcPeeringAuthorization),
+		awsapi.Op(fleets.DeleteVpcPeeringConnection),
+		awsapi.Op(fleets.DescribeVpcPeeringAuthorizations),
+		awsapi.Op(fleets.DescribeVpcPeeringConnections),
+
+		// Tags.
+		awsapi.Op(tags.ListTagsForResource),
+		awsapi.Op(tags.TagResource),
+		awsapi.Op(tags.UntagResource),
+
+		// Computes: wait for the compute room.
+		awsapi.Unbuilt[gamelift.DeregisterComputeInput, gamelift.DeregisterComputeOutput](),
+		awsapi.Unbuilt[gamelift.DescribeComputeInput, gamelift.DescribeComputeOutput](),
+		awsapi.Unbuilt[gamelift.GetComputeAccessInput, gamelift.GetComputeAccessOutput](),
+		awsapi.Unbuilt[gamelift.GetComputeAuthTokenInput, gamelift.GetComputeAuthTokenOutput](),
+		awsapi.Unbuilt[gamelift.ListComputeInput, gamelift.ListComputeOutput](),
+		awsapi.Unbuilt[gamelift.RegisterComputeInput, gamelift.RegisterComputeOutput](),
+
+		// Game sessions and player sessions: wait for the session room.
+		awsapi.Unbuilt[gamelift.CreateGameSessionInput, gamelift.CreateGameSessionOutput](),
+		awsapi.Unbuilt[gamelift.CreatePlayerSessionInput, gamelift.CreatePlayerSessionOutput](),
+		awsapi.Unbuilt[gamelift.CreatePlayerSessionsInput, gamelift.CreatePlayerSessionsOutput](),
+		awsapi.Unbuilt[gamelift.DescribeGameSessionDetailsInput, gamelift.DescribeGameSessionDetailsOutput](),
+		awsapi.Unbuilt[gamelift.DescribeGameSessionsInput, gamelift.DescribeGameSessionsOutput](),
+		awsapi.Unbuilt[gamelift.DescribePlayerSessionsInput, gamelift.DescribePlayerSessionsOutput](),
+		awsapi.Unbuilt[gamelift.GetGameSessionLogUrlInput, gamelift.GetGameSessionLogUrlOutput](),
+		awsapi.Unbuilt[gamelift.GetPlayerConnectionDetailsInput, gamelift.GetPlayerConnectionDetailsOutput](),
+		awsapi.Unbuilt[gamelift.SearchGameSessionsInput, gamelift.SearchGameSessionsOutput](),
+		awsapi.Unbuilt[gamelift.TerminateGameSessionInput, gamelift.TerminateGameSessionOutput](),
+		awsapi.Unbuilt[gamelift.UpdateGameSessionInput, gamelift.UpdateGameSessionOutput](),
+
+		// Queues and placements: wait for the placement room.
+		awsapi.Unbuilt[gamelift.CreateGameSessionQueueInput, gamelift.CreateGameSessionQueueOutput](),
+		awsapi.Unbuilt[gamelift.DeleteGameSessionQueueInput, gamelift.DeleteGameSessionQueueOutput](),
+		awsapi.Unbuilt[gamelift.DescribeGameSessionPlacementInput, gamelift.DescribeGameSessionPlacementOutput](),
+		awsapi.Unbuilt[gamelift.DescribeGameSessionQueuesInput, gamelift.DescribeGameSessionQueuesOutput](),
+		awsapi.Unbuilt[gamelift.StartGameSessionPlacementInput, gamelift.StartGameSessionPlacementOutput](),
+		awsapi.Unbuilt[gamelift.StopGameSessionPlacementInput, gamelift.StopGameSessionPlacementOutput](),
+		awsapi.Unbuilt[gamelift.UpdateGameSessionQueueInput, gamelift.UpdateGameSessionQueueOutput](),
+
+		// Matchmaking: waits for the matchmaking room.
+		awsapi.Unbuilt[gamelift.AcceptMatchInput, gamelift.AcceptMatchOutput](),
+		awsapi.Unbuilt[gamelift.CreateMatchmakingConfigurationInput, gamelift.CreateMatchmakingConfigurationOutput](),
+		awsapi.Unbuilt[gamelift.CreateMatchmakingRuleSetInput, gamelift.CreateMatchmakingRuleSetOutput](),
+		awsapi.Unbuilt[gamelift.DeleteMatchmakingConfigurationInput, gamelift.DeleteMatchmakingConfigurationOutput](),
+		awsapi.Unbuilt[gamelift.DeleteMatchmakingRuleSetInput, gamelift.DeleteMatchmakingRuleSetOutput](),
+		awsapi.Unbuilt[gamelift.DescribeMatchmakingInput, gamelift.DescribeMatchmakingOutput](),
+		awsapi.Unbuilt[gamelift.DescribeMatchmakingConfigurationsInput, gamelift.DescribeMatchmakingConfigurationsOutput](),
+		awsapi.Unbuilt[gamelift.DescribeMatchmakingRuleSetsInput, gamelift.DescribeMatchmakingRuleSetsOutput](),
+		awsapi.Unbuilt[gamelift.StartMatchBackfillInput, gamelift.StartMatchBackfillOutput](),
+		awsapi.Unbuilt[gamelift.StartMatchmakingInput, gamelift.StartMatchmakingOutput](),
+		awsapi.Unbuilt[gamelift.StopMatchmakingInput, gamelift.StopMatchmakingOutput](),
+		awsapi.Unbuilt[gamelift.UpdateMatchmakingConfigurationInput, gamelift.UpdateMatchmakingConfigurationOutput](),
+		awsapi.Unbuilt[gamelift.ValidateMatchmakingRuleSetInput, gamelift.ValidateMatchmakingRuleSetOutput](),
+
+		// Scaling policies: wait for the scaling room.
+		awsapi.Unbuilt[gamelift.DeleteScalingPolicyInput, gamelift.DeleteScalingPolicyOutput](),
+		awsapi.Unbuilt[gamelift.DescribeScalingPoliciesInput, gamelift.DescribeScalingPoliciesOutput](),
+		awsapi.Unbuilt[gamelift.PutScalingPolicyInput, gamelift.PutScalingPolicyOutput](),
+
+		// Builds and scripts: wait for the build room.
+		awsapi.Unbuilt[gamelift.CreateBuildInput, gamelift.CreateBuildOutput](),
+		awsapi.Unbuilt[gamelift.DeleteBuildInput, gamelift.DeleteBuildOutput](),
+		awsapi.Unbuilt[gamelift.DescribeBuildInput, gamelift.DescribeBuildOutput](),
+		awsapi.Unbuilt[gamelift.ListBuildsInput, gamelift.ListBuildsOutput](),
+		awsapi.Unbuilt[gamelift.RequestUploadCredentialsInput, gamelift.RequestUploadCredentialsOutput](),
+		awsapi.Unbuilt[gamelift.UpdateBuildInput, gamelift.UpdateBuildOutput](),
+		awsapi.Unbuilt[gamelift.CreateScriptInput, gamelift.CreateScriptOutput](),
+		awsapi.Unbuilt[gamelift.DeleteScriptInput, gamelift.DeleteScriptOutput](),
+		awsapi.Unbuilt[gamelift.DescribeScriptInput, gamelift.DescribeScriptOutput](),
+		awsapi.Unbuilt[gamelift.ListScriptsInput, gamelift.ListScriptsOutput](),
+		awsapi.Unbuilt[gamelift.UpdateScriptInput, gamelift.UpdateScriptOutput](),
+
+		// Container fleets: wait for the container room.
+		awsapi.Unbuilt[gamelift.CreateContainerFleetInput, gamelift.CreateContainerFleetOutput](),
+		awsapi.Unbuilt[gamelift.CreateContainerGroupDefinitionInput, gamelift.CreateContainerGroupDefinitionOutput](),
+		awsapi.Unbuilt[gamelift.DeleteContainerFleetInput, gamelift.DeleteContainerFleetOutput](),
+		awsapi.Unbuilt[gamelift.DeleteContainerGroupDefinitionInput, gamelift.DeleteContainerGroupDefinitionOutput](),
+		awsapi.Unbuilt[gamelift.DescribeContainerFleetInput, gamelift.DescribeContainerFleetOutput](),
+		awsapi.Unbuilt[gamelift.DescribeContainerGroupDefinitionInput, gamelift.DescribeContainerGroupDefinitionOutput](),
+		awsapi.Unbuilt[gamelift.DescribeContainerGroupPortMappingsInput, gamelift.DescribeContainerGroupPortMappingsOutput](),
+		awsapi.Unbuilt[gamelift.DescribeFleetDeploymentInput, gamelift.DescribeFleetDeploymentOutput](),
+		awsapi.Unbuilt[gamelift.ListContainerFleetsInput, gamelift.ListContainerFleetsOutput](),
+		awsapi.Unbuilt[gamelift.ListContainerGroupDefinitionVersionsInput, gamelift.ListContainerGroupDefinitionVersionsOutput](),
+		awsapi.Unbuilt[gamelift.ListContainerGroupDefinitionsInput, gamelift.ListContainerGroupDefinitionsOutput](),
+		awsapi.Unbuilt[gamelift.ListFleetDeploymentsInput, gamelift.ListFleetDeploymentsOutput](),
+		awsapi.Unbuilt[gamelift.UpdateContainerFleetInput, gamelift.UpdateContainerFleetOutput](),
+		awsapi.Unbuilt[gamelift.UpdateContainerGroupDefinitionInput, gamelift.UpdateContainerGroupDefinitionOutput](),
+
+		// Game server groups: wait for the fleetiq room.
+		awsapi.Unbuilt[gamelift.ClaimGameServerInput, gamelift.ClaimGameServerOutput](),
+		awsapi.Unbuilt[gamelift.CreateGameServerGroupInput, gamelift.CreateGameServerGroupOutput](),
+		awsapi.Unbuilt[gamelift.DeleteGameServerGroupInput, gamelift.DeleteGameServerGroupOutput](),
+		awsapi.Unbuilt[gamelift.DeregisterGameServerInput, gamelift.DeregisterGameServerOutput](),
+		awsapi.Unbuilt[gamelift.DescribeGameServerInput, gamelift.DescribeGameServerOutput](),
+		awsapi.Unbuilt[gamelift.DescribeGameServerGroupInput, gamelift.DescribeGameServerGroupOutput](),
+		awsapi.Unbuilt[gamelift.DescribeGameServerInstancesInput, gamelift.DescribeGameServerInstancesOutput](),
+		awsapi.Unbuilt[gamelift.ListGameServerGroupsInput, gamelift.ListGameServerGroupsOutput](),
+		awsapi.Unbuilt[gamelift.ListGameServersInput, gamelift.ListGameServersOutput](),
+		awsapi.Unbuilt[gamelift.RegisterGameServerInput, gamelift.RegisterGameServerOutput](),
+		awsapi.Unbuilt[gamelift.ResumeGameServerGroupInput, gamelift.ResumeGameServerGroupOutput](),
+		awsapi.Unbuilt[gamelift.SuspendGameServerGroupInput, gamelift.SuspendGameServerGroupOutput](),
+		awsapi.Unbuilt[gamelift.UpdateGameServerInput, gamelift.UpdateGameServerOutput](),
+		awsapi.Unbuilt[gamelift.UpdateGameServerGroupInput, gamelift.UpdateGameServerGroupOutput](),
+	}
+}

@@ -1,0 +1,97 @@
+// Package config is everything a server can be told, in one structure. It owns the names,
+// the defaults and the order of their sources: default, file, environment, flag, each
+// winning over those before it. It opens nothing but the file and knows no room.
+package config
+
+import (
+	"log/slog"
+	"path/filepath"
+	"strings"
+)
+
+// Config is everything a server can be told. A field's yaml name is its key in the file, its
+// flag, and, in capitals with underscores after MATCHYARD_, its environment variable.
+type Config struct {
+	// Listen is the address of the API and of game servers, TLS and plain text alike. Port 0
+	// takes a free one.
+	Listen string `yaml:"listen" default:"127.0.0.1:9170" placeholder:"HOST:PORT" help:"Address of the API and of game servers, TLS and plain text alike. Port 0 takes a free one."`
+	// Admin is the address of health, metrics, profiles and the clock; "off" for none.
+	Admin string `yaml:"admin" default:"127.0.0.1:9171" placeholder:"HOST:PORT" help:"Address of health, metrics, profiles and the clock; off for none."`
+	// Advertise is where game servers are told to dial: HOST:PORT, or a whole ws:// or wss://
+	// URL. Empty means the address listened on.
+	Advertise string `yaml:"advertise" placeholder:"HOST:PORT" help:"Where game servers are told to dial: HOST:PORT, or a ws:// or wss:// URL. Default: the address listened on."`
+	// Public lets a development server, which takes any credentials, listen on addresses that
+	// other machines reach.
+	Public bool `yaml:"public" help:"Let a development server, which takes any credentials, listen beyond loopback."`
+
+	// Data is the folder of the database and of the certificate made at the first start.
+	Data string `yaml:"data" placeholder:"DIR" help:"Folder of the database and of the certificate made at the first start."`
+	// Ephemeral keeps everything until the server stops, and no longer. It is what a
+	// development server does without Data and Store.
+	Ephemeral bool `yaml:"ephemeral" help:"Keep nothing after the server stops (dev without --data and --store does so too)."`
+	// Store is the database: sqlite:PATH or postgres://…. A server in production needs it; a
+	// development server has one in Data.
+	Store string `yaml:"store" placeholder:"URL" help:"Database: sqlite:PATH or postgres://USER@HOST/NAME."`
+
+	// Clock is "real", or, in development, "manual": it starts at the time of the start and
+	// then moves only by POST /clock/advance on the admin address.
+	Clock string `yaml:"clock" default:"real" enum:"real,manual" help:"real, or (dev only) manual: moves only by POST /clock/advance on the admin address."`
+	// Region is the server's own AWS region, a part of every ARN.
+	Region string `yaml:"region" default:"us-west-2" placeholder:"REGION" help:"The server's own region, a part of every ARN."`
+	// Account is the server's own account, a part of most ARNs.
+	Account string `yaml:"account" default:"123456789012" placeholder:"DIGITS" help:"The server's own account, a part of most ARNs."`
+
+	// TLSCert and TLSKey are PEM files of a certificate (with its chain) and its key. They are
+	// read again when they change. Without them the server makes a certificate of its own.
+	TLSCert string `yaml:"tls-cert" placeholder:"FILE" help:"PEM file of the certificate and its chain, read again when it changes. Default: one made at the first start."`
+	TLSKey  string `yaml:"tls-key" placeholder:"FILE" help:"PEM file of the certificate's key."`
+	// TLSHosts are names and addresses that the server's own certificate is also for.
+	TLSHosts []string `yaml:"tls-hosts" placeholder:"HOST" help:"Names and addresses that the server's own certificate is also for."`
+
+	// LogLevel is the least level that is logged; LogFormat is "text" or "json".
+	LogLevel  string `yaml:"log-level" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: debug, info, warn or error."`
+	LogFormat string `yaml:"log-format" default:"text" enum:"text,json" help:"Form of the log on standard error: text or json."`
+
+	// RootAccessKeyID and RootSecretAccessKey are the first key of a server in production.
+	// They are no flags, which other users of the machine could read.
+	RootAccessKeyID     string `yaml:"root-access-key-id" kong:"-"`
+	RootSecretAccessKey string `yaml:"root-secret-access-key" kong:"-"`
+
+	// What follows is set by the program and not by its user.
+
+	// Dev is the development server: any credentials, and a clock one can turn.
+	Dev bool `yaml:"-" kong:"-"`
+	// Version is what /version and the ready line say.
+	Version string `yaml:"-" kong:"-"`
+	// Logger is where the server logs; nil means slog.Default.
+	Logger *slog.Logger `yaml:"-" kong:"-"`
+}
+
+// Off is the Admin address of a server that has none.
+const Off = "off"
+
+// Manual and Real are the values of Clock.
+const (
+	Manual = "manual"
+	Real   = "real"
+)
+
+// StoreURL is the database to open.
+func (c Config) StoreURL() string {
+	switch {
+	case c.Store != "":
+		return c.Store
+	case c.Data != "":
+		return "sqlite:" + filepath.Join(c.Data, "matchyard.db")
+	}
+	return "sqlite::memory:"
+}
+
+// Folder is where the server may keep files of its own: Data, or the folder of the SQLite
+// file; "" means nowhere.
+func (c Config) Folder() string {
+	if path, ok := strings.CutPrefix(c.Store, "sqlite:"); ok && c.Data == "" && path != ":memory:" {
+		return filepath.Dir(path)
+	}
+	return c.Data
+}

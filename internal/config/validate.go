@@ -1,0 +1,109 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+var (
+	// Server SDKs take the region of an ARN apart and insist on this shape.
+	regionForm  = regexp.MustCompile(`^[a-z]{2}(-[a-z]+){1,2}-[1-9][0-9]?$`)
+	accountForm = regexp.MustCompile(`^[0-9]{12}$`)
+)
+
+// Validate tells everything that is wrong, one line a field, or returns nil.
+func (c Config) Validate() error {
+	var errs []error
+	wrong := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s: %s", field, fmt.Sprintf(format, args...)))
+	}
+	c.checkAddresses(wrong)
+	c.checkStorage(wrong)
+	if !regionForm.MatchString(c.Region) {
+		wrong("region", "%q does not look like an AWS region, as us-west-2 does", c.Region)
+	}
+	if !accountForm.MatchString(c.Account) {
+		wrong("account", "%q is not twelve digits", c.Account)
+	}
+	switch {
+	case c.Clock != Real && c.Clock != Manual:
+		wrong("clock", "%q is neither real nor manual", c.Clock)
+	case c.Clock == Manual && !c.Dev:
+		wrong("clock", "only a development server has a manual clock")
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		wrong("tls-cert", "a certificate and its key (tls-key) are given together")
+	}
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
+		wrong("log-level", "%q is none of debug, info, warn, error", c.LogLevel)
+	}
+	if !slices.Contains([]string{"text", "json"}, c.LogFormat) {
+		wrong("log-format", "%q is neither text nor json", c.LogFormat)
+	}
+	if (c.RootAccessKeyID == "") != (c.RootSecretAccessKey == "") {
+		wrong("root-access-key-id", "a key and its secret (root-secret-access-key) are given together")
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) checkAddresses(wrong func(field, format string, args ...any)) {
+	check := func(field, address string) {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			wrong(field, "%q is not HOST:PORT", address)
+			return
+		}
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			wrong(field, "%q is not a port", port)
+		}
+		if c.Dev && !c.Public && !loopback(host) {
+			wrong(field, "%s is not a loopback address, and a development server takes any credentials; --public allows it", address)
+		}
+	}
+	check("listen", c.Listen)
+	if c.Admin != Off {
+		check("admin", c.Admin)
+	}
+	if c.Advertise == "" {
+		return
+	}
+	if strings.Contains(c.Advertise, "://") {
+		u, err := url.Parse(c.Advertise)
+		if err != nil || u.Scheme != "ws" && u.Scheme != "wss" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+			wrong("advertise", "%q is not a ws:// or wss:// URL without a query", c.Advertise)
+		}
+		return
+	}
+	if host, port, err := net.SplitHostPort(c.Advertise); err != nil || host == "" || port == "" || strings.ContainsAny(c.Advertise, "/?#") {
+		wrong("advertise", "%q is neither HOST:PORT nor a ws:// or wss:// URL", c.Advertise)
+	}
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+func (c Config) checkStorage(wrong func(field, format string, args ...any)) {
+	if c.Store != "" && !strings.HasPrefix(c.Store, "sqlite:") && !strings.HasPrefix(c.Store, "postgres://") && !strings.HasPrefix(c.Store, "postgresql://") {
+		wrong("store", "want sqlite:PATH or postgres://…") // its text may hold a password
+	}
+	switch {
+	case c.Ephemeral && !c.Dev:
+		wrong("ephemeral", "only a development server may forget everything")
+	case c.Ephemeral && (c.Data != "" || c.Store != ""):
+		wrong("ephemeral", "an ephemeral server has neither data nor store")
+	case c.Store == "" && !c.Dev:
+		wrong("store", "a server needs a database: sqlite:PATH or postgres://…")
+	}
+}
