@@ -95,7 +95,7 @@ type Process struct {
 // ProcessStatus is a step in the life of a process.
 type ProcessStatus string
 
-// The steps, in order. A process never goes back.
+// The steps, in order. Connect tells when an ended process may come back.
 const (
 	StatusConnected ProcessStatus = "CONNECTED" // dialled
 	StatusReady     ProcessStatus = "READY"     // called ProcessReady; placeable while healthy and connected
