@@ -114,7 +114,9 @@ func (l *Listener) accept() {
 			continue
 		}
 		pause = 0
-		l.running.Go(func() { l.listenTo(c) })
+		if spoke := l.addSilent(c); spoke != nil {
+			l.running.Go(func() { l.listenTo(c, spoke) })
+		}
 	}
 }
 
@@ -124,11 +126,7 @@ func temporary(err error) bool {
 }
 
 // listenTo waits for a connection's first byte and hands it out.
-func (l *Listener) listenTo(c net.Conn) {
-	spoke := l.addSilent(c)
-	if spoke == nil {
-		return
-	}
+func (l *Listener) listenTo(c net.Conn, spoke func()) {
 	var first [1]byte
 	_ = c.SetReadDeadline(time.Now().Add(l.options.FirstByte))
 	n, err := c.Read(first[:])
