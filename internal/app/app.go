@@ -79,7 +79,7 @@ func (a *App) open(ctx context.Context) error {
 	if a.db, err = store.Open(ctx, a.config.StoreURL(), store.Options{Now: a.clock.Now, Logger: a.logger}); err != nil {
 		return err
 	}
-	a.rooms = wire(a.db, arn.Home{Region: a.config.Region, Account: a.config.Account})
+	a.rooms = wire(a.db, arn.Home{Region: a.config.Region, Account: a.config.Account}, a.Endpoint)
 	a.duties = a.rooms.duties()
 	a.metrics = metrics.New(a.config.Version)
 	api := &awsapi.Server{Operations: operations(a.rooms), Auth: awsapi.Anyone{}, Logger: a.logger, Observe: a.metrics.Request}

@@ -9,7 +9,7 @@ import (
 // operations is the index page: every operation of the API, and the method that carries it
 // out or the room it waits for.
 func operations(r *rooms) []awsapi.Operation {
-	tags, fleets := &r.tags, &r.fleets
+	tags, fleets, computes := &r.tags, &r.fleets, &r.computes
 	return []awsapi.Operation{
 		// Fleets.
 		awsapi.Op(fleets.CreateFleet),
@@ -64,13 +64,13 @@ func operations(r *rooms) []awsapi.Operation {
 		awsapi.Op(tags.TagResource),
 		awsapi.Op(tags.UntagResource),
 
-		// Computes: wait for the compute room.
-		awsapi.Unbuilt[gamelift.DeregisterComputeInput, gamelift.DeregisterComputeOutput](),
-		awsapi.Unbuilt[gamelift.DescribeComputeInput, gamelift.DescribeComputeOutput](),
-		awsapi.Unbuilt[gamelift.GetComputeAccessInput, gamelift.GetComputeAccessOutput](),
-		awsapi.Unbuilt[gamelift.GetComputeAuthTokenInput, gamelift.GetComputeAuthTokenOutput](),
-		awsapi.Unbuilt[gamelift.ListComputeInput, gamelift.ListComputeOutput](),
-		awsapi.Unbuilt[gamelift.RegisterComputeInput, gamelift.RegisterComputeOutput](),
+		// Computes.
+		awsapi.Op(computes.DeregisterCompute),
+		awsapi.Op(computes.DescribeCompute),
+		awsapi.Op(computes.GetComputeAccess),
+		awsapi.Op(computes.GetComputeAuthToken),
+		awsapi.Op(computes.ListCompute),
+		awsapi.Op(computes.RegisterCompute),
 
 		// Game sessions and player sessions: wait for the session room.
 		awsapi.Unbuilt[gamelift.CreateGameSessionInput, gamelift.CreateGameSessionOutput](),

@@ -2,6 +2,7 @@ package app
 
 import (
 	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/compute"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/tag"
@@ -9,16 +10,33 @@ import (
 
 // rooms are all rooms, wired to each other. They are reached by pointer and not copied.
 type rooms struct {
-	tags   tag.Service
-	fleets fleet.Service
+	tags     tag.Service
+	fleets   fleet.Service
+	computes compute.Service
 }
 
 // wire fits the rooms together. What a room needs of one above it is a function, set here.
-func wire(db *store.DB, home arn.Home) *rooms {
+// endpoint is the URL that game servers are told to dial.
+func wire(db *store.DB, home arn.Home, endpoint func() string) *rooms {
 	r := &rooms{}
 	r.tags = tag.Service{DB: db, Exists: r.fleets.ExistsTx}
-	r.fleets = fleet.Service{DB: db, Home: home, Tags: &r.tags}
+	r.fleets = fleet.Service{
+		DB: db, Home: home, Tags: &r.tags,
+		Deleting: r.computes.DropFleetTx,
+		Leaving:  r.computes.DropLocationTx,
+		Counts:   r.counts,
+	}
+	r.computes = compute.Service{
+		DB: db, Home: home, Fleets: &r.fleets,
+		SDKEndpoint: endpoint, AgentEndpoint: endpoint,
+	}
 	return r
+}
+
+// counts is what runs on a fleet, of which each room knows a part.
+func (r *rooms) counts(tx *store.Tx, id arn.FleetID, at arn.Location) (c fleet.Counts, err error) {
+	c.Processes, err = r.computes.CountTx(tx, id, at)
+	return c, err
 }
 
 // duties are the rooms' background work, in the order in which one instant runs it: from
@@ -26,5 +44,6 @@ func wire(db *store.DB, home arn.Home) *rooms {
 func (r *rooms) duties() []duty {
 	return []duty{
 		{name: "fleet", tick: r.fleets.Tick, due: r.fleets.Due},
+		{name: "compute", tick: r.computes.Tick, due: r.computes.Due, wall: true}, // nodes die in wall time
 	}
 }
