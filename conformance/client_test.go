@@ -257,7 +257,7 @@ func sdk(s *server) *gamelift.Client {
 	if c, ok := goClients.Load(s.url); ok {
 		return c.(*gamelift.Client)
 	}
-	c, _ := goClients.LoadOrStore(s.url, sdkAs(s.url, "AKIDCONFORMANCE", "secret"))
+	c, _ := goClients.LoadOrStore(s.url, sdkAs(s.url, s.key, s.secret))
 	return c.(*gamelift.Client)
 }
 

@@ -24,7 +24,6 @@ type world struct {
 	api                *gamelift.Client
 	fleet, arn         string
 	location, computer string
-	ip                 string
 	processes          atomic.Int32
 }
 
@@ -32,7 +31,15 @@ var worlds atomic.Int32
 
 func newWorld(t testing.TB, s *server) *world {
 	t.Helper()
-	w := &world{s: s, api: sdk(s), location: fmt.Sprintf("custom-home-%d", worlds.Add(1)), computer: "rack-1", ip: "127.0.0.1"}
+	w := newFleet(t, s)
+	w.register(t, "rack-1", nil)
+	return w
+}
+
+// newFleet is a world without a compute.
+func newFleet(t testing.TB, s *server) *world {
+	t.Helper()
+	w := &world{s: s, api: sdk(s), location: fmt.Sprintf("custom-home-%d", worlds.Add(1))}
 	_, err := w.api.CreateLocation(t.Context(), &gamelift.CreateLocationInput{LocationName: &w.location})
 	check(t, err)
 	out, err := w.api.CreateFleet(t.Context(), &gamelift.CreateFleetInput{
@@ -41,11 +48,17 @@ func newWorld(t testing.TB, s *server) *world {
 	})
 	check(t, err)
 	w.fleet, w.arn = *out.FleetAttributes.FleetId, *out.FleetAttributes.FleetArn
-	_, err = w.api.RegisterCompute(t.Context(), &gamelift.RegisterComputeInput{
-		FleetId: &w.fleet, ComputeName: &w.computer, Location: &w.location, IpAddress: &w.ip,
+	return w
+}
+
+// register makes a compute; game servers that are started next run on it.
+func (w *world) register(t testing.TB, name string, dns *string) {
+	t.Helper()
+	w.computer = name
+	_, err := w.api.RegisterCompute(t.Context(), &gamelift.RegisterComputeInput{
+		FleetId: &w.fleet, ComputeName: &name, Location: &w.location, IpAddress: new("127.0.0.1"), DnsName: dns,
 	})
 	check(t, err)
-	return w
 }
 
 func check(t testing.TB, err error) {

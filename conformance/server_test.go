@@ -20,7 +20,7 @@ import (
 )
 
 // certificate is the file in the data folder that a client of wss must trust.
-const certificate = "cert.pem"
+const certificate = "tls-cert.pem"
 
 // server is one running matchyard.
 type server struct {
@@ -29,7 +29,11 @@ type server struct {
 	data  string // folder of its certificate, and of its database if that is SQLite
 	store string // "" for the SQLite database in data
 
+	// The access key of its callers; dev takes any.
+	key, secret string
+
 	args []string
+	env  []string
 	cmd  *exec.Cmd
 	log  *tail
 	gone chan struct{} // closed when the process has ended
@@ -51,8 +55,8 @@ func each(t *testing.T, f func(t *testing.T, s *server)) {
 // dev starts `matchyard dev` on a database: "sqlite" or "postgres".
 func dev(t *testing.T, database string, args ...string) *server {
 	t.Helper()
-	s := &server{data: t.TempDir()}
-	s.args = append([]string{"dev", "--clock", "manual", "--data", s.data}, args...)
+	s := &server{data: t.TempDir(), key: "AKIDCONFORMANCE", secret: "secret"}
+	s.args = append([]string{"dev", "--clock", "manual", "--data", s.data, "--log-level", "warn"}, args...)
 	if database == "postgres" {
 		s.store = storetest.PostgresURL(t)
 		s.args = append(s.args, "--store", s.store)
@@ -67,6 +71,7 @@ func (s *server) start(t testing.TB, listen, admin string) {
 	s.cmd = exec.Command(matchyard, append(s.args, "--listen", listen, "--admin", admin)...) //nolint:noctx // stopped below
 	s.log = &tail{}
 	s.cmd.Stderr = s.log
+	s.cmd.Env = quietEnvironment(s.env...)
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -98,12 +103,10 @@ func (s *server) start(t testing.TB, listen, admin string) {
 	})
 	select {
 	case line := <-ready:
-		for _, field := range strings.Fields(line)[1:] {
-			name, value, _ := strings.Cut(field, "=")
-			switch name {
-			case "api":
-				s.url = value
-			case "admin":
+		fields := strings.Fields(line)
+		s.url = fields[1]
+		for _, field := range fields[2:] {
+			if name, value, _ := strings.Cut(field, "="); name == "admin" {
 				s.admin = value
 			}
 		}
@@ -217,7 +220,6 @@ func eventually(t testing.TB, what string, f func() bool) {
 		}
 	}
 }
-
 
 // httpClient holds as many connections as a storm of callers needs.
 var httpClient = &http.Client{Transport: &http.Transport{MaxIdleConns: 1000, MaxIdleConnsPerHost: 1000}, Timeout: time.Minute}
