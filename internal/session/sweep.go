@@ -53,9 +53,6 @@ func (s *Service) expireActivations(tx *store.Tx, now int64) (more bool, err err
 	if err := s.Computes.SendTx(tx, g.process, compute.TerminateProcess{At: tx.Now.Add(terminateGrace)}); err != nil {
 		return false, err
 	}
-	if err := s.Computes.ActivatedTx(tx, g.process); err != nil {
-		return false, err
-	}
 	ok, err := closeOverdue(tx, g.key, now)
 	if err != nil {
 		return false, err

@@ -11,20 +11,8 @@ import (
 // deadline first, and counts them off their game sessions: a handful of statements, however
 // many rows. It returns how many were due.
 func timeOutPlayers(tx *store.Tx, now int64, limit int) (n int, err error) {
-	rows, err := tx.Query(`SELECT key, game FROM player_session WHERE deadline <= $1 ORDER BY deadline, key LIMIT $2`, now, limit)
-	if err != nil {
-		return 0, err
-	}
-	defer rows.Close()
-	var players, games []int64
-	for rows.Next() {
-		var player, game int64
-		if err := rows.Scan(&player, &game); err != nil {
-			return 0, err
-		}
-		players, games = append(players, player), append(games, game)
-	}
-	if err := rows.Err(); err != nil || len(players) == 0 {
+	players, games, err := duePlayers(tx, now, limit)
+	if err != nil || len(players) == 0 {
 		return 0, err
 	}
 	slices.Sort(games)
@@ -36,6 +24,22 @@ func timeOutPlayers(tx *store.Tx, now int64, limit int) (n int, err error) {
 		return 0, err
 	}
 	return len(players), freeSeats(tx, left)
+}
+
+func duePlayers(tx *store.Tx, now int64, limit int) (players, games []int64, err error) {
+	rows, err := tx.Query(`SELECT key, game FROM player_session WHERE deadline <= $1 ORDER BY deadline, key LIMIT $2`, now, limit)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var player, game int64
+		if err := rows.Scan(&player, &game); err != nil {
+			return nil, nil, err
+		}
+		players, games = append(players, player), append(games, game)
+	}
+	return players, games, rows.Err()
 }
 
 // lockGames locks game sessions in the order of their keys.
