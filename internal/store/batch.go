@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
+	"time"
 )
 
 const defaultBatch = 256
@@ -37,40 +39,66 @@ type call[In, Out any] struct {
 
 // Do answers after the commit that holds this call is durable. When ctx ends first, Do
 // returns its error at once; the call may then still be carried out, so what in points to
-// must stay untouched. A panic in Run fails the whole batch with an error.
+// must stay untouched. A panic of Run is an error of the calls it was run for.
 func (b *Batcher[In, Out]) Do(ctx context.Context, in In) (Out, error) {
+	var none Out
+	if err := ctx.Err(); err != nil {
+		return none, err
+	}
 	c := &call[In, Out]{ctx: ctx, in: in, done: make(chan struct{})}
-	b.mu.Lock()
-	b.waiting = append(b.waiting, c)
-	lead := !b.running
-	b.running = true
-	b.mu.Unlock()
-	if lead {
-		b.DB.work.Go(b.drain)
+	if !b.push(c) {
+		return none, errClosed
 	}
 	select {
 	case <-c.done:
 		return c.out, c.err
 	case <-ctx.Done():
-		var none Out
 		return none, ctx.Err()
 	}
 }
 
+// push adds a call, and starts a goroutine to run it when none is running. That one ends
+// when nobody waits.
+func (b *Batcher[In, Out]) push(c *call[In, Out]) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.running && !b.DB.spawn(b.drain) {
+		return false
+	}
+	b.running = true
+	b.waiting = append(b.waiting, c)
+	return true
+}
+
 // drain runs batches until nobody waits.
 func (b *Batcher[In, Out]) drain() {
+	var calls []*call[In, Out]
+	ended := false
+	defer func() {
+		if ended {
+			return
+		}
+		// Run ended this goroutine, as a test's Fatal does.
+		for _, c := range calls {
+			c.err = errors.New("batch: its goroutine ended")
+			close(c.done)
+		}
+		b.DB.work.Go(b.drain)
+	}()
 	for {
-		calls := b.take()
-		if calls == nil {
+		if calls = b.take(); calls == nil {
+			ended = true
 			return
 		}
 		b.run(calls)
 		for _, c := range calls {
 			close(c.done)
 		}
+		calls = nil
 	}
 }
 
+// take is the next batch, without those calls that nobody waits for.
 func (b *Batcher[In, Out]) take() []*call[In, Out] {
 	most := b.Max
 	if most <= 0 {
@@ -78,59 +106,57 @@ func (b *Batcher[In, Out]) take() []*call[In, Out] {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.waiting) == 0 {
-		b.running = false
-		return nil
+	var calls []*call[In, Out]
+	for len(b.waiting) > 0 && len(calls) < most {
+		if c := b.waiting[0]; c.ctx.Err() == nil {
+			calls = append(calls, c)
+		}
+		b.waiting = b.waiting[1:]
 	}
-	n := min(most, len(b.waiting))
-	calls := b.waiting[:n:n]
-	b.waiting = b.waiting[n:]
+	b.running = calls != nil
 	return calls
 }
 
-// run answers all calls, together or, when that fails for a reason that may be one call's
+// run answers all calls: together or, when that fails for a reason that may be one call's
 // alone, each by itself.
 func (b *Batcher[In, Out]) run(calls []*call[In, Out]) {
-	live := make([]*call[In, Out], 0, len(calls))
-	for _, c := range calls {
-		if c.err = c.ctx.Err(); c.err == nil {
-			live = append(live, c)
-		}
-	}
-	if len(live) == 0 {
-		return
-	}
-	err := b.try(live)
+	err := b.try(calls)
 	if err == nil {
 		return
 	}
-	if len(live) > 1 && (errors.Is(err, ErrUnique) || errors.Is(err, errSerialization)) {
-		for _, c := range live {
-			if err := b.try([]*call[In, Out]{c}); err != nil {
-				c.err = err
-			}
+	if len(calls) > 1 && (errors.Is(err, ErrUnique) || errors.Is(err, errSerialization) || errors.Is(err, errPanic)) {
+		for i := range calls {
+			b.run(calls[i : i+1])
 		}
 		return
 	}
-	for _, c := range live {
+	for _, c := range calls {
 		c.err = err
 	}
 }
+
+var errPanic = errors.New("batch: panic")
+
+// batchTime is how long a batch may take, which has no caller's context to end it.
+const batchTime = time.Minute
 
 // try runs calls in one transaction. When it returns an error no call was answered.
 func (b *Batcher[In, Out]) try(calls []*call[In, Out]) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("batch: panic: %v", p)
+			b.DB.opts.Logger.Error("batch panicked", "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("%w: %v", errPanic, p)
 		}
 	}()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.DB.life), batchTime)
+	defer cancel()
 	in := make([]In, len(calls))
 	for i, c := range calls {
 		in[i] = c.in
 	}
 	var out []Out
 	var errs []error
-	if err := b.DB.Write(b.DB.ctx, func(tx *Tx) (err error) {
+	if err := b.DB.write(ctx, func(tx *Tx) (err error) {
 		out, errs, err = b.Run(tx, in)
 		return err
 	}); err != nil {

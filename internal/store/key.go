@@ -21,21 +21,79 @@ const (
 	counterBits = 12
 )
 
+// keyAhead is how many milliseconds of keys a node reserves at once.
+const keyAhead = 1000
+
+// keyMaker makes the keys of one node. Its number is the node's while its row in table node
+// lives; term counts the numbers it had.
 type keyMaker struct {
-	mu   sync.Mutex
-	last Key // without the node's bits
+	mu     sync.Mutex
+	number int
+	term   int
+	last   Key       // without the number
+	upto   int64     // milliseconds that node_number holds for number
+	lapse  time.Time // from when another node may take number; zero: never
 }
 
-func (m *keyMaker) next(now time.Time, node int) Key {
+// next makes a key and tells in which term.
+func (m *keyMaker) next(now time.Time) (k Key, term int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	k := Key(now.UnixMilli()-keyEpoch) << counterBits
+	k = Key(now.UnixMilli()-keyEpoch) << counterBits
 	if k <= m.last {
 		k = m.last + 1
 	}
 	m.last = k
 	ms, count := k>>counterBits, k&(1<<counterBits-1)
-	return ms<<(nodeBits+counterBits) | Key(node)<<counterBits | count
+	return ms<<(nodeBits+counterBits) | Key(m.number)<<counterBits | count, m.term
+}
+
+// begin gives the maker a number of which keys up to the millisecond upto may exist.
+func (m *keyMaker) begin(number int, upto int64, lapse time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.number, m.upto, m.lapse = number, upto, lapse
+	m.last = Key(upto+1)<<counterBits - 1
+	m.term++
+}
+
+// state is the number and its term, how far its keys are reserved, and whether it is still
+// this node's.
+func (m *keyMaker) state() (s keyState) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return keyState{m.number, m.term, m.upto, m.last, m.term > 0 && !past(m.lapse)}
+}
+
+type keyState struct {
+	number, term int
+	upto         int64
+	last         Key
+	good         bool
+}
+
+// past tells whether t is over, by the monotonic clock or by the wall clock: the first
+// stands still while the machine sleeps, the second may be set back.
+func past(t time.Time) bool {
+	now := time.Now()
+	return !t.IsZero() && (!now.Before(t) || !now.Round(0).Before(t.Round(0)))
+}
+
+func (m *keyMaker) reserved(term int, upto int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if term == m.term {
+		m.upto = max(m.upto, upto)
+	}
+}
+
+// renewed moves the end of the number to lapse, perhaps into the past.
+func (m *keyMaker) renewed(term int, lapse time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if term == m.term {
+		m.lapse = lapse
+	}
 }
 
 // Tail is the secret part of a public id: 52 random bits kept beside the key, so that ids

@@ -12,10 +12,17 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+// migrationLock is the advisory lock under which PostgreSQL migrates, one node at a time.
+const migrationLock = 0x6d61746368 // "match"
+
 // migrate applies every file of migrations/ that this database has not seen, in name
-// order, each in one transaction. Statements end with a semicolon at a line's end.
+// order, each in one transaction. Statements end with a semicolon at a line's end. Nodes
+// that start together wait for each other.
 func (db *DB) migrate(ctx context.Context) error {
-	if err := db.Write(ctx, func(tx *Tx) error {
+	if err := db.write(ctx, func(tx *Tx) error {
+		if err := lockMigrations(tx); err != nil {
+			return err
+		}
 		_, err := tx.Exec(`CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)`)
 		return err
 	}); err != nil {
@@ -30,14 +37,25 @@ func (db *DB) migrate(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := db.Write(ctx, func(tx *Tx) error { return apply(tx, name, string(text)) }); err != nil {
+		if err := db.write(ctx, func(tx *Tx) error { return apply(tx, name, string(text)) }); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return nil
 }
 
+func lockMigrations(tx *Tx) error {
+	if tx.Dialect() == SQLite {
+		return nil // the file is ours alone
+	}
+	_, err := tx.Exec(`SELECT pg_advisory_xact_lock($1)`, migrationLock)
+	return err
+}
+
 func apply(tx *Tx, name, text string) error {
+	if err := lockMigrations(tx); err != nil {
+		return err
+	}
 	var at int64
 	err := tx.QueryRow(`SELECT applied_at FROM migration WHERE name = $1`, name).Scan(&at)
 	if err == nil {

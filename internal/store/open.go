@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -19,29 +20,45 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 		o.Logger = slog.Default()
 	}
 	db := &DB{opts: o, node: newNodeID()}
+	db.life, db.stop = context.WithCancel(context.WithoutCancel(ctx))
 	var err error
 	switch {
 	case strings.HasPrefix(url, "sqlite:"):
 		db.dialect = SQLite
-		db.backend, err = openSQLite(ctx, strings.TrimPrefix(url, "sqlite:"))
+		db.backend, err = openSQLite(strings.TrimPrefix(url, "sqlite:"), o.Logger)
 	case strings.HasPrefix(url, "postgres://"), strings.HasPrefix(url, "postgresql://"):
 		db.dialect = Postgres
 		db.backend, err = openPostgres(ctx, url)
 	default:
-		return nil, fmt.Errorf("store %q: want sqlite:PATH or postgres://…", url)
+		err = fmt.Errorf("store %q: want sqlite:PATH or postgres://…", url)
 	}
 	if err != nil {
+		db.stop()
 		return nil, fmt.Errorf("open store: %w", err)
 	}
+	if err := db.start(ctx); err != nil {
+		db.stop()
+		db.work.Wait()
+		return nil, errors.Join(err, db.backend.close())
+	}
+	return db, nil
+}
+
+// start makes the open database ready for use.
+func (db *DB) start(ctx context.Context) error {
 	if err := db.migrate(ctx); err != nil {
-		_ = db.backend.close()
-		return nil, fmt.Errorf("migrate store: %w", err)
+		return fmt.Errorf("migrate store: %w", err)
+	}
+	if b, ok := db.backend.(*pgBackend); ok {
+		if err := db.listen(ctx, b); err != nil {
+			return fmt.Errorf("listen on store: %w", err)
+		}
 	}
 	if err := db.join(ctx); err != nil {
-		_ = db.backend.close()
-		return nil, fmt.Errorf("join store: %w", err)
+		return fmt.Errorf("join store: %w", err)
 	}
-	db.ctx, db.stop = context.WithCancel(context.WithoutCancel(ctx))
-	db.work.Go(db.keepAlive)
-	return db, nil
+	if db.dialect == Postgres {
+		db.work.Go(db.keepAlive)
+	}
+	return nil
 }

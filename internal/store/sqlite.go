@@ -2,100 +2,174 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"sync"
 
 	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 )
 
+// What every connection is set to. Checkpoints are ours: see sqlite_checkpoint.go.
+const sqlitePragmas = "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)" +
+	"&_pragma=wal_autocheckpoint(0)&_pragma=temp_store(MEMORY)&_pragma=mmap_size(1073741824)"
+
+// sqliteBackend is an SQLite file, opened by this process alone: one connection that
+// writes, some that read, one that checkpoints.
 type sqliteBackend struct {
-	mu     sync.Mutex
-	writer *sql.DB
-	reader *sql.DB
-	temp   string
+	writer  *sqliteWriter
+	readers sqlitePool
+	check   *sqliteCheckpointer
+	lock    *os.File
+	temp    string // folder to remove at the end
 }
 
-func openSQLite(_ context.Context, path string) (backend, error) {
+func openSQLite(path string, logger *slog.Logger) (_ *sqliteBackend, err error) {
 	b := &sqliteBackend{}
-	if path == ":memory:" {
-		dir, err := os.MkdirTemp("", "matchyard-")
+	defer func() {
 		if err != nil {
+			_ = b.unlock()
+		}
+	}()
+	sync := "&_pragma=synchronous(FULL)"
+	if path == ":memory:" {
+		if b.temp, err = os.MkdirTemp("", "matchyard-"); err != nil {
 			return nil, err
 		}
-		b.temp, path = dir, filepath.Join(dir, "db")
+		path, sync = filepath.Join(b.temp, "db"), "&_pragma=synchronous(OFF)" // nothing of it outlives us
 	}
-	dsn := "file:" + path + "?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=busy_timeout(5000)"
-	var err error
-	if b.writer, err = sql.Open("sqlite", dsn+"&_txlock=immediate"); err != nil {
+	if err := b.prepare(path); err != nil {
 		return nil, err
 	}
-	b.writer.SetMaxOpenConns(1)
-	if b.reader, err = sql.Open("sqlite", dsn); err != nil {
+	// Half the time of fsync where it exists, and no less durable; an error says that it
+	// does not exist.
+	_, _ = sqlite.Fdatasync(true)
+	dsn := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) + sqlitePragmas + sync
+	w, err := connectSQLite(dsn + "&_pragma=cache_size(-65536)&_pragma=journal_size_limit(268435456)")
+	if err != nil {
 		return nil, err
 	}
+	w.shared = true
+	b.readers.dsn = dsn + "&_pragma=cache_size(-16384)&_pragma=query_only(1)"
+	b.readers.slots = make(chan *sqliteConn, max(4, 2*runtime.GOMAXPROCS(0)))
+	for range cap(b.readers.slots) {
+		b.readers.slots <- nil
+	}
+	c, err := connectSQLite(dsn)
+	if err != nil {
+		return nil, errors.Join(err, w.close())
+	}
+	b.writer = startSQLiteWriter(w)
+	b.check = startSQLiteCheckpointer(c, b.writer, logger)
 	return b, nil
 }
 
-func (b *sqliteBackend) write(ctx context.Context, f func(conn) error) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return sqliteRun(ctx, b.writer, nil, f)
-}
-
-func (b *sqliteBackend) read(ctx context.Context, f func(conn) error) error {
-	return sqliteRun(ctx, b.reader, &sql.TxOptions{ReadOnly: true}, f)
-}
-
-func sqliteRun(ctx context.Context, db *sql.DB, o *sql.TxOptions, f func(conn) error) error {
-	tx, err := db.BeginTx(ctx, o)
+// prepare makes the folder and the file, readable by the owner alone, and locks it against
+// other processes.
+func (b *sqliteBackend) prepare(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
-	if err := f(sqliteConn{tx}); err != nil {
-		_ = tx.Rollback()
+	if err := f.Close(); err != nil {
 		return err
 	}
-	return tx.Commit()
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return err
+	}
+	b.lock, err = os.OpenFile(real+"-lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := lockFile(b.lock); err != nil {
+		return fmt.Errorf("%s is in use by another server (%w); an SQLite store serves one process, PostgreSQL many", path, err)
+	}
+	return nil
 }
 
+func (b *sqliteBackend) write(ctx context.Context, f func(conn) error) error {
+	return b.writer.write(ctx, f)
+}
+
+func (b *sqliteBackend) read(ctx context.Context, f func(conn) error) error {
+	c, err := b.readers.get(ctx)
+	if err != nil {
+		return err
+	}
+	defer b.readers.put(c)
+	if err := c.do("BEGIN"); err != nil {
+		return err
+	}
+	defer func() {
+		c.closeRows()
+		_ = c.do("COMMIT") // there is nothing to lose
+	}()
+	return f(c)
+}
+
+// close finishes what is under way.
 func (b *sqliteBackend) close() error {
-	err := errors.Join(b.reader.Close(), b.writer.Close())
+	errs := []error{b.readers.close()}
+	errs = append(errs, b.check.close())
+	b.writer.close()
+	errs = append(errs, b.writer.conn.close(), b.unlock()) // the last connection checkpoints and removes the log
+	return errors.Join(errs...)
+}
+
+func (b *sqliteBackend) unlock() error {
+	var err error
+	if b.lock != nil {
+		err = b.lock.Close()
+	}
 	if b.temp != "" {
 		err = errors.Join(err, os.RemoveAll(b.temp))
 	}
 	return err
 }
 
-type sqliteConn struct{ tx *sql.Tx }
-
-func (c sqliteConn) exec(ctx context.Context, query string, args []any) (int64, error) {
-	res, err := c.tx.ExecContext(ctx, query, args...)
-	if err != nil {
-		return 0, sqliteError(err)
-	}
-	return res.RowsAffected()
+// sqlitePool lends connections that read. An empty slot is a connection not yet made.
+type sqlitePool struct {
+	dsn   string
+	slots chan *sqliteConn
+	done  sync.Once
 }
 
-func (c sqliteConn) query(ctx context.Context, query string, args []any) (rows, error) {
-	r, err := c.tx.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, sqliteError(err)
-	}
-	return r, nil
-}
-
-func sqliteError(err error) error {
-	var e *sqlite.Error
-	if errors.As(err, &e) {
-		switch e.Code() {
-		case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
-			return fmt.Errorf("%w: %w", ErrUnique, err)
+func (p *sqlitePool) get(ctx context.Context) (*sqliteConn, error) {
+	select {
+	case c := <-p.slots:
+		if c != nil {
+			return c, nil
 		}
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	return err
+	c, err := connectSQLite(p.dsn)
+	if err != nil {
+		p.slots <- nil
+		return nil, err
+	}
+	return c, nil
+}
+
+func (p *sqlitePool) put(c *sqliteConn) { p.slots <- c }
+
+// close waits for all that were lent.
+func (p *sqlitePool) close() error {
+	var errs []error
+	p.done.Do(func() {
+		for range cap(p.slots) {
+			if c := <-p.slots; c != nil {
+				errs = append(errs, c.close())
+			}
+		}
+	})
+	return errors.Join(errs...)
 }

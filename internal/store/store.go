@@ -9,7 +9,6 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -35,12 +34,15 @@ type DB struct {
 	backend backend
 	keys    keyMaker
 	bus     bus
-	node    string       // this handle's id
-	number  atomic.Int64 // and its part of keys
+	node    string     // this handle's id
+	joining sync.Mutex // one at a time takes a number
 
-	ctx  context.Context // until Close
+	life context.Context // until Close
 	stop context.CancelFunc
-	work sync.WaitGroup // goroutines of this DB; Close waits for them
+
+	mu     sync.Mutex
+	closed bool
+	work   sync.WaitGroup // goroutines of this DB; Close waits for them
 }
 
 // Dialect names the database behind a DB, for the few places where SQL must differ.
@@ -54,15 +56,17 @@ const (
 
 func (d Dialect) String() string { return [...]string{"sqlite", "postgres"}[d] }
 
-// backend is one database. write runs f in a transaction and returns after the commit is
-// durable; read runs f on a snapshot.
+// backend is one database. write runs f in a transaction, perhaps more than once, and
+// returns after the commit is durable; read runs f on a snapshot. A call under way is
+// finished before close returns.
 type backend interface {
 	write(ctx context.Context, f func(conn) error) error
 	read(ctx context.Context, f func(conn) error) error
 	close() error
 }
 
-// conn is a connection inside a transaction.
+// conn is a connection inside a transaction. Its statements end with ctx or with the
+// transaction, whatever the backend can do without harm to others.
 type conn interface {
 	exec(ctx context.Context, query string, args []any) (int64, error)
 	query(ctx context.Context, query string, args []any) (rows, error)
@@ -81,38 +85,109 @@ func (db *DB) Dialect() Dialect { return db.dialect }
 // Now is the instant the next transaction would carry.
 func (db *DB) Now() time.Time { return db.opts.Now() }
 
-// Close ends all connections. Transactions under way are finished first.
+// Close refuses new transactions, finishes those under way and ends all connections.
 func (db *DB) Close() error {
+	db.mu.Lock()
+	if db.closed {
+		db.mu.Unlock()
+		return nil
+	}
+	db.closed = true
+	db.mu.Unlock()
 	db.stop()
 	db.work.Wait()
 	return errors.Join(db.leave(), db.backend.close())
 }
 
+// enter holds Close back until leave is called; false when the DB is closed.
+func (db *DB) enter() bool {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if !db.closed {
+		db.work.Add(1)
+	}
+	return !db.closed
+}
+
+// spawn runs f on a goroutine that Close waits for; false when the DB is closed.
+func (db *DB) spawn(f func()) bool {
+	if !db.enter() {
+		return false
+	}
+	go func() {
+		defer db.work.Done()
+		f()
+	}()
+	return true
+}
+
 // Write runs f in one read-write transaction. When Write returns nil the change is
 // durable (SQLite: synced; PostgreSQL: committed). When f returns an error nothing of it
 // is kept and that error is returned. On SQLite several Writes may share a commit; each
-// still has its own savepoint and its own answer. f may be run again after a
-// serialization failure or a key collision, so it must have no effects of its own.
+// still has its own savepoint and its own answer; f runs on the store's goroutine, so it
+// must not wait for another Write. f may be run again after a serialization failure or a
+// failed commit, so it must have no effects of its own. When ctx ends, f fails at its next
+// statement; once f is done, the commit is carried through and Write tells its outcome.
 func (db *DB) Write(ctx context.Context, f func(*Tx) error) error {
-	var notes []note
+	if !db.enter() {
+		return errClosed
+	}
+	defer db.work.Done()
+	return db.write(ctx, f)
+}
+
+// write is Write for those that Close waits for.
+func (db *DB) write(ctx context.Context, f func(*Tx) error) error {
+	for tries := 1; ; tries++ {
+		err := db.writeOnce(ctx, f)
+		if !errors.Is(err, errLapsed) || tries == 3 {
+			return err
+		}
+		if err := db.join(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (db *DB) writeOnce(ctx context.Context, f func(*Tx) error) error {
+	var tx *Tx
 	err := db.backend.write(ctx, func(c conn) error {
-		tx := &Tx{Now: db.opts.Now().Truncate(time.Millisecond).UTC(), ctx: ctx, conn: c, db: db}
+		tx = db.begin(ctx, c)
 		if err := f(tx); err != nil {
 			return err
 		}
-		notes = tx.notes
+		if err := db.reserve(tx); err != nil {
+			return err
+		}
+		if s, ok := c.(sender); ok {
+			return s.send(db.node, tx.notes)
+		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	db.bus.publish(notes)
+	if tx.upto > 0 {
+		db.keys.reserved(tx.term, tx.upto)
+	}
+	db.bus.publish(tx.notes)
 	return nil
+}
+
+// sender is a connection that carries notifications to other nodes with its transaction.
+type sender interface {
+	send(node string, notes []note) error
+}
+
+func (db *DB) begin(ctx context.Context, c conn) *Tx {
+	return &Tx{Now: db.opts.Now().Truncate(time.Millisecond).UTC(), ctx: ctx, conn: c, db: db}
 }
 
 // Read runs f in a read-only transaction on one snapshot.
 func (db *DB) Read(ctx context.Context, f func(*Tx) error) error {
-	return db.backend.read(ctx, func(c conn) error {
-		return f(&Tx{Now: db.opts.Now().Truncate(time.Millisecond).UTC(), ctx: ctx, conn: c, db: db})
-	})
+	if !db.enter() {
+		return errClosed
+	}
+	defer db.work.Done()
+	return db.backend.read(ctx, func(c conn) error { return f(db.begin(ctx, c)) })
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -17,9 +18,14 @@ type Tx struct {
 	conn  conn
 	db    *DB
 	notes []note
+	keys  bool  // it made keys,
+	last  Key   // this one last,
+	term  int   // with the number of this term
+	upto  int64 // what it reserved
 }
 
-// Context is the caller's context.
+// Context is the caller's context; in a Batcher's Run, which has many callers, one that no
+// caller ends.
 func (tx *Tx) Context() context.Context { return tx.ctx }
 
 // NowMs is Now in epoch milliseconds, as columns hold it.
@@ -79,11 +85,25 @@ func List[T int64 | ~string](tx *Tx, list []T) any {
 }
 
 // NewKey makes a key, greater than every key this node made before.
-func (tx *Tx) NewKey() Key { return tx.db.keys.next(tx.Now, int(tx.db.number.Load())) }
+func (tx *Tx) NewKey() Key {
+	k, term := tx.db.keys.next(tx.Now)
+	if !tx.keys {
+		tx.keys, tx.term = true, term
+	}
+	tx.last = k
+	return k
+}
+
+// mostNote is the size of the largest payload of Notify, in bytes.
+const mostNote = 7000
 
 // Notify tells all nodes' subscribers of channel, after the commit, that payload changed.
-// Delivery is best effort: whoever depends on it also looks from time to time.
+// Delivery is best effort: whoever depends on it also looks from time to time. The channel
+// is one word; the payload has at most 7000 bytes.
 func (tx *Tx) Notify(channel, payload string) {
+	if len(payload) > mostNote || strings.ContainsAny(channel, " \x00") || strings.Contains(payload, "\x00") {
+		panic(fmt.Sprintf("store: notification of %d bytes on %q cannot be sent", len(payload), channel))
+	}
 	tx.notes = append(tx.notes, note{channel, payload})
 }
 
