@@ -9,7 +9,7 @@ import (
 // operations is the index page: every operation of the API, and the method that carries it
 // out or the room it waits for.
 func operations(r *rooms) []awsapi.Operation {
-	tags, fleets, computes := &r.tags, &r.fleets, &r.computes
+	tags, fleets, computes, sessions := &r.tags, &r.fleets, &r.computes, &r.sessions
 	return []awsapi.Operation{
 		// Fleets.
 		awsapi.Op(fleets.CreateFleet),
@@ -72,18 +72,18 @@ func operations(r *rooms) []awsapi.Operation {
 		awsapi.Op(computes.ListCompute),
 		awsapi.Op(computes.RegisterCompute),
 
-		// Game sessions and player sessions: wait for the session room.
-		awsapi.Unbuilt[gamelift.CreateGameSessionInput, gamelift.CreateGameSessionOutput](),
-		awsapi.Unbuilt[gamelift.CreatePlayerSessionInput, gamelift.CreatePlayerSessionOutput](),
-		awsapi.Unbuilt[gamelift.CreatePlayerSessionsInput, gamelift.CreatePlayerSessionsOutput](),
-		awsapi.Unbuilt[gamelift.DescribeGameSessionDetailsInput, gamelift.DescribeGameSessionDetailsOutput](),
-		awsapi.Unbuilt[gamelift.DescribeGameSessionsInput, gamelift.DescribeGameSessionsOutput](),
-		awsapi.Unbuilt[gamelift.DescribePlayerSessionsInput, gamelift.DescribePlayerSessionsOutput](),
-		awsapi.Unbuilt[gamelift.GetGameSessionLogUrlInput, gamelift.GetGameSessionLogUrlOutput](),
-		awsapi.Unbuilt[gamelift.GetPlayerConnectionDetailsInput, gamelift.GetPlayerConnectionDetailsOutput](),
-		awsapi.Unbuilt[gamelift.SearchGameSessionsInput, gamelift.SearchGameSessionsOutput](),
-		awsapi.Unbuilt[gamelift.TerminateGameSessionInput, gamelift.TerminateGameSessionOutput](),
-		awsapi.Unbuilt[gamelift.UpdateGameSessionInput, gamelift.UpdateGameSessionOutput](),
+		// Game sessions and player sessions.
+		awsapi.Op(sessions.CreateGameSession),
+		awsapi.Op(sessions.CreatePlayerSession),
+		awsapi.Op(sessions.CreatePlayerSessions),
+		awsapi.Op(sessions.DescribeGameSessionDetails),
+		awsapi.Op(sessions.DescribeGameSessions),
+		awsapi.Op(sessions.DescribePlayerSessions),
+		awsapi.Op(sessions.GetGameSessionLogUrl),
+		awsapi.Op(sessions.GetPlayerConnectionDetails),
+		awsapi.Op(sessions.SearchGameSessions),
+		awsapi.Op(sessions.TerminateGameSession),
+		awsapi.Op(sessions.UpdateGameSession),
 
 		// Queues and placements: wait for the placement room.
 		awsapi.Unbuilt[gamelift.CreateGameSessionQueueInput, gamelift.CreateGameSessionQueueOutput](),

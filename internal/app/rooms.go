@@ -4,6 +4,7 @@ import (
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/compute"
 	"github.com/matchyard/matchyard/internal/fleet"
+	"github.com/matchyard/matchyard/internal/session"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/tag"
 )
@@ -13,6 +14,7 @@ type rooms struct {
 	tags     tag.Service
 	fleets   fleet.Service
 	computes compute.Service
+	sessions session.Service
 }
 
 // wire fits the rooms together. What a room needs of one above it is a function, set here.
@@ -29,12 +31,18 @@ func wire(db *store.DB, home arn.Home, endpoint func() string) *rooms {
 	r.computes = compute.Service{
 		DB: db, Home: home, Fleets: &r.fleets,
 		SDKEndpoint: endpoint, AgentEndpoint: endpoint,
+		Ended: r.sessions.ProcessEnded,
 	}
+	r.sessions = session.Service{DB: db, Home: home, Fleets: &r.fleets, Computes: &r.computes}
 	return r
 }
 
 // counts is what runs on a fleet, of which each room knows a part.
-func (r *rooms) counts(tx *store.Tx, id arn.FleetID, at arn.Location) (c fleet.Counts, err error) {
+func (r *rooms) counts(tx *store.Tx, id arn.FleetID, at arn.Location) (fleet.Counts, error) {
+	c, err := r.sessions.CountTx(tx, id, at)
+	if err != nil {
+		return fleet.Counts{}, err
+	}
 	c.Processes, err = r.computes.CountTx(tx, id, at)
 	return c, err
 }
@@ -45,5 +53,6 @@ func (r *rooms) duties() []duty {
 	return []duty{
 		{name: "fleet", tick: r.fleets.Tick, due: r.fleets.Due},
 		{name: "compute", tick: r.computes.Tick, due: r.computes.Due, wall: true}, // nodes die in wall time
+		{name: "session", tick: r.sessions.Tick, due: r.sessions.Due},
 	}
 }
