@@ -10,6 +10,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/apierr"
 	"github.com/matchyard/matchyard/internal/awsapi/codec"
+	"github.com/matchyard/matchyard/internal/model"
 )
 
 // Codes of the answers this package makes itself.
@@ -48,7 +49,7 @@ func (c *call) faultOf(err error) fault {
 		return fault{e.Code, e.Message, e.Status}
 	}
 	e, ok := errors.AsType[smithy.APIError](err)
-	if !ok {
+	if !ok || !model.IsException(e.ErrorCode()) { // another service's errors are not for our callers
 		c.logFailure(err)
 		return fault{internalService, "An internal error occurred. The server's log has it under request id " + c.requestID + ".", http.StatusInternalServerError}
 	}

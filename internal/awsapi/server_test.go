@@ -3,6 +3,7 @@ package awsapi_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http/httptest"
 	"testing"
 
@@ -13,6 +14,8 @@ import (
 	"github.com/matchyard/matchyard/internal/apierr"
 	"github.com/matchyard/matchyard/internal/awsapi"
 )
+
+var quiet = slog.New(slog.DiscardHandler)
 
 // client is a real SDK client of a server in this process.
 func client(t *testing.T, s *awsapi.Server) *gamelift.Client {
@@ -30,7 +33,8 @@ func client(t *testing.T, s *awsapi.Server) *gamelift.Client {
 
 func TestSDKClientCallsAnOperation(t *testing.T) {
 	c := client(t, &awsapi.Server{
-		Auth: awsapi.Anyone{},
+		Auth:   awsapi.Anyone{},
+		Logger: quiet,
 		Operations: []awsapi.Operation{
 			awsapi.Op(func(ctx context.Context, in *gamelift.ListFleetsInput) (*gamelift.ListFleetsOutput, error) {
 				if who := awsapi.IdentityFrom(ctx).AccessKeyID; who != "AKIDEXAMPLE" {

@@ -60,6 +60,14 @@ func Find(name string) *Operation {
 	return &Operations[i]
 }
 
+// IsException tells whether the model has an exception of that name.
+func IsException(name string) bool {
+	i, ok := slices.BinarySearchFunc(Shapes, name, func(s *Shape, name string) int {
+		return strings.Compare(s.Name, name)
+	})
+	return ok && Shapes[i].Exception
+}
+
 // Kind is the type of a shape.
 type Kind uint8
 
