@@ -428,7 +428,7 @@ func TestSecretsDoNotShow(t *testing.T) {
 	}
 	fmt.Fprintln(&out, fmt.Errorf("%w: %v", errors.New("x"), c), c)
 	for _, h := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
-		slog.New(h).Info("x", "credentials", c, "secret", c.Secret, slog.Any("p", &c), slog.Group("g", "a", a))
+		slog.New(h).Info("x", "credentials", c, "secret", c.Secret, "p", &c, "a", a)
 	}
 	if err := json.NewEncoder(&out).Encode(map[string]any{"c": c, "a": a}); err != nil {
 		t.Fatal(err)

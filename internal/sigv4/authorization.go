@@ -94,16 +94,16 @@ func parseAuthorization(text string) (authorization, error) {
 
 // missing names the parameters an Authorization header lacks, in the service's words.
 func (a *authorization) missing(cred string) error {
-	text := ""
+	var texts []string
 	for _, p := range [...]struct{ name, value string }{{"Credential", cred}, {"Signature", a.signature}, {"SignedHeaders", a.signedHeaders}} {
 		if p.value == "" {
-			text += "Authorization header requires '" + p.name + "' parameter. "
+			texts = append(texts, "Authorization header requires '"+p.name+"' parameter.")
 		}
 	}
-	if text == "" {
+	if len(texts) == 0 {
 		return nil
 	}
-	return &Error{IncompleteSignature, strings.TrimSuffix(text, " ")}
+	return &Error{IncompleteSignature, strings.Join(texts, " ")}
 }
 
 // has tells whether a header, given in lower case, is in the list of signed ones.

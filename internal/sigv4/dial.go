@@ -30,7 +30,7 @@ func (v *Verifier) VerifyDial(query url.Values, now time.Time, live bool, find f
 	if err != nil {
 		return c.keyID, err
 	}
-	if err := v.checkSkew(p.stamp, t, now); err != nil && !(live && t.Before(now)) {
+	if err := v.checkSkew(p.stamp, t, now); err != nil && (!live || t.After(now)) {
 		return c.keyID, err
 	}
 	if err := v.checkScope(c); err != nil {
