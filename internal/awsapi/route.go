@@ -23,6 +23,9 @@ func (c *call) route() (name string, err error) {
 		c.protocol = codec.CBOR
 	}
 	switch {
+	case c.r.Method != http.MethodPost:
+		return "", &apierr.Error{Code: "UnknownOperationException", Status: http.StatusMethodNotAllowed,
+			Message: "Operations are asked for by POST."}
 	case len(target) > 0 && len(smithy) > 0: // the two could name different operations
 		return "", &apierr.Error{Code: "UnknownOperationException", Status: http.StatusBadRequest,
 			Message: "A request has X-Amz-Target or Smithy-Protocol, not both."}

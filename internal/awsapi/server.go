@@ -70,8 +70,11 @@ func (s *Server) init() {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.once.Do(s.init)
 	if r.Method != http.MethodPost {
-		servePlain(w, r)
-		return
+		if len(r.Header[targetHeader]) == 0 && len(r.Header[smithyName]) == 0 {
+			servePlain(w, r)
+			return
+		}
+		w.Header()["Allow"] = allowHeader // the call is refused by its route
 	}
 	c := &call{server: s, r: r, start: s.Now(), requestID: newRequestID()}
 	in, out := getBuffer(), getBuffer()
@@ -176,6 +179,7 @@ var (
 	contentTypes  = [...][]string{codec.JSON: {"application/x-amz-json-1.1"}, codec.CBOR: {"application/cbor"}}
 	smithyHeader  = []string{"rpc-v2-cbor"}
 	closingHeader = []string{"close"}
+	allowHeader   = []string{http.MethodPost}
 )
 
 func (c *call) send(w http.ResponseWriter, status int) {
