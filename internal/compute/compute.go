@@ -223,7 +223,10 @@ func (s *Service) dropAllTx(tx *store.Tx, id arn.FleetID, at arn.Location, why E
 			return err
 		}
 	}
-	return nil
+	if at == "" {
+		_, err = tx.Exec(`DELETE FROM compute_quota WHERE fleet = $1`, f.Key)
+	}
+	return err
 }
 
 // dropTx removes a compute whose row is locked.

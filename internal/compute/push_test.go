@@ -23,9 +23,12 @@ func TestPushesOnTheWire(t *testing.T) {
 		}, `{"Action":"CreateGameSession","GameSessionId":"arn:aws:gamelift:us-west-2::gamesession/fleet-1/gsess-1","GameSessionName":"Friday",` +
 			`"GameSessionData":"map=1","MatchmakerData":"{\"matchId\":\"m\"}","IpAddress":"10.0.0.1","DnsName":"host","MaximumPlayerSessionCount":10,"Port":7000,` +
 			`"GameProperties":{"mode":"ctf"}}`},
-		{"smallest CreateGameSession", compute.CreateGameSession{GameSessionID: "a", MaximumPlayerSessionCount: 1, Port: 1},
+		{
+			"smallest CreateGameSession",
+			compute.CreateGameSession{GameSessionID: "a", MaximumPlayerSessionCount: 1, Port: 1},
 			`{"Action":"CreateGameSession","GameSessionId":"a","GameSessionName":null,"GameSessionData":null,"MatchmakerData":null,"IpAddress":null,"DnsName":null,` +
-				`"MaximumPlayerSessionCount":1,"Port":1,"GameProperties":null}`},
+				`"MaximumPlayerSessionCount":1,"Port":1,"GameProperties":null}`,
+		},
 		{"UpdateGameSession", compute.UpdateGameSession{
 			GameSession: compute.UpdatedGameSession{
 				GameSessionID: "a", Name: new("Friday"), FleetID: "fleet-1", Location: "custom-east", Status: "ACTIVE",
@@ -35,8 +38,11 @@ func TestPushesOnTheWire(t *testing.T) {
 			`"StatusReason":null,"MaximumPlayerSessionCount":4,"IpAddress":null,"DnsName":null,"Port":7000,"GameSessionData":null,"MatchmakerData":null,` +
 			`"GameProperties":{}},"UpdateReason":"BACKFILL_TIMED_OUT","BackfillTicketId":"t"}`},
 		{"TerminateProcess", compute.TerminateProcess{At: time.UnixMilli(1700000000123)}, `{"Action":"TerminateProcess","TerminationTime":1700000000123}`},
-		{"RefreshConnection", compute.RefreshConnection{Endpoint: "ws://host", AuthToken: "t"},
-			`{"Action":"RefreshConnection","RefreshConnectionEndpoint":"ws://host","AuthToken":"t"}`},
+		{
+			"RefreshConnection",
+			compute.RefreshConnection{Endpoint: "ws://host", AuthToken: "t"},
+			`{"Action":"RefreshConnection","RefreshConnectionEndpoint":"ws://host","AuthToken":"t"}`,
+		},
 	} {
 		text, err := json.Marshal(c.push)
 		if err != nil {

@@ -1,6 +1,7 @@
 package compute_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/store/storetest"
 )
@@ -345,41 +347,79 @@ func TestProcessMovesBetweenNodes(t *testing.T) {
 	same(t, "free", r.reserved(east), "p")
 }
 
-// BenchmarkReserve reserves and frees one process beside many that are free: the cost must
-// not grow with their number.
+// BenchmarkReserve reserves a process beside many that are free, and undoes it: the cost
+// must not grow with their number.
 func BenchmarkReserve(b *testing.B) {
-	for _, n := range []int{100, 10000, 100000} {
-		b.Run(fmt.Sprintf("sqlite/free=%d", n), func(b *testing.B) {
-			db, err := store.Open(context.Background(), "sqlite:"+b.TempDir()+"/db", store.Options{})
+	undo := errors.New("undo")
+	for kind, url := range map[string]func() string{
+		"sqlite":   func() string { return "sqlite:" + b.TempDir() + "/db" },
+		"postgres": func() string { return storetest.PostgresURL(b) },
+	} {
+		for _, n := range []int{100, 10000, 100000} {
+			b.Run(fmt.Sprintf("%s/free=%d", kind, n), func(b *testing.B) {
+				db, err := store.Open(context.Background(), url(), store.Options{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer func() { _ = db.Close() }()
+				s, f := benchFleet(b, db, n)
+				var spent time.Duration
+				for b.Loop() {
+					if err := db.Write(b.Context(), func(tx *store.Tx) error {
+						start := time.Now()
+						_, err := s.ReserveTx(tx, f, east)
+						spent += time.Since(start)
+						return cmp.Or(err, undo)
+					}); !errors.Is(err, undo) {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(spent.Microseconds())/float64(b.N), "µs/reserve")
+			})
+		}
+	}
+}
+
+// BenchmarkConnect is many processes of one compute dialling in at once.
+func BenchmarkConnect(b *testing.B) {
+	for kind, url := range map[string]func() string{
+		"sqlite":   func() string { return "sqlite:" + b.TempDir() + "/db" },
+		"postgres": func() string { return storetest.PostgresURL(b) },
+	} {
+		b.Run(kind, func(b *testing.B) {
+			db, err := store.Open(context.Background(), url(), store.Options{})
 			if err != nil {
 				b.Fatal(err)
 			}
 			defer func() { _ = db.Close() }()
-			s, id := benchFleet(b, db, n)
-			var spent time.Duration
-			for b.Loop() {
-				if err := db.Write(b.Context(), func(tx *store.Tx) error {
-					f, err := s.Fleets.GetTx(tx, id)
-					if err != nil {
-						return err
+			s, f := benchFleet(b, db, 10)
+			var n atomic.Int64
+			b.SetParallelism(32)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					p, err := s.Connect(b.Context(), compute.Dial{
+						ProcessID: fmt.Sprint("new-", n.Add(1)), Compute: "host-0", Fleet: f.ID, Trusted: true,
+					})
+					if err == nil {
+						err = s.Ready(b.Context(), p.Key, compute.Ready{Port: 1})
 					}
-					start := time.Now()
-					_, err = s.ReserveTx(tx, f, east)
-					spent += time.Since(start)
-					return err
-				}); err != nil && !errors.Is(err, compute.ErrNoProcess) {
-					b.Fatal(err)
+					if err == nil {
+						err = s.Health(b.Context(), p.Key, true)
+					}
+					if err != nil {
+						b.Error(err)
+						return
+					}
 				}
-			}
-			b.ReportMetric(float64(spent.Microseconds())/float64(b.N), "µs/reserve")
+			})
 		})
 	}
 }
 
 // benchFleet is a fleet of ten computes with n free processes.
-func benchFleet(b *testing.B, db *store.DB, n int) (*compute.Service, arn.FleetID) {
+func benchFleet(b *testing.B, db *store.DB, n int) (s *compute.Service, f fleet.Fleet) {
 	b.Helper()
-	s := service(db)
+	s = service(db)
 	fail := func(err error) {
 		if err != nil {
 			b.Fatal(err)
@@ -391,19 +431,19 @@ func benchFleet(b *testing.B, db *store.DB, n int) (*compute.Service, arn.FleetI
 		Name: new("arena"), ComputeType: types.ComputeTypeAnywhere, Locations: []types.LocationConfiguration{{Location: new(string(east))}},
 	})
 	fail(err)
-	fleet := *out.FleetAttributes.FleetId
+	id := *out.FleetAttributes.FleetId
 	for c := range 10 {
 		name := fmt.Sprintf("host-%d", c)
-		_, err := s.RegisterCompute(b.Context(), registration(fleet, name, east))
+		_, err := s.RegisterCompute(b.Context(), registration(id, name, east))
 		fail(err)
-		p, err := s.Connect(b.Context(), compute.Dial{ProcessID: "p", Compute: arn.ComputeName(name), Fleet: arn.FleetID(fleet), Trusted: true})
+		p, err := s.Connect(b.Context(), compute.Dial{ProcessID: "p", Compute: arn.ComputeName(name), Fleet: arn.FleetID(id), Trusted: true})
 		fail(err)
 		fail(s.Ready(b.Context(), p.Key, compute.Ready{Port: 1}))
 		fail(s.Health(b.Context(), p.Key, true))
 		// The others are copies of the first.
 		fail(db.Write(b.Context(), func(tx *store.Tx) error {
-			_, err := tx.Exec(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $2)
-				INSERT INTO process SELECT key + i, compute, fleet, fleet_id, compute_name, location, ip_address, dns_name, agent, 'p' || i,
+			_, err := tx.Exec(`WITH RECURSIVE n (i) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < CAST($2 AS BIGINT))
+				INSERT INTO process SELECT key + i, compute, fleet, fleet_id, compute_name, location, ip_address, dns_name, agent, 'p' || CAST(i AS TEXT),
 				created_with, token, status, healthy, free, activating, hosted, dial, node, gone_at, dialled_at, ready_at + i, end_by, ended_at,
 				ended_why, sent, port, log_paths, sdk_version, sdk_language, tool_name, tool_version FROM process, n WHERE key = $1`, p.Key, n/10-1)
 			if err != nil {
@@ -413,5 +453,9 @@ func benchFleet(b *testing.B, db *store.DB, n int) (*compute.Service, arn.FleetI
 			return err
 		}))
 	}
-	return s, arn.FleetID(fleet)
+	fail(db.Read(b.Context(), func(tx *store.Tx) (err error) {
+		f, err = s.Fleets.GetTx(tx, arn.FleetID(id))
+		return err
+	}))
+	return s, f
 }
