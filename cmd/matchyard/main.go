@@ -29,6 +29,7 @@ const (
 type commands struct {
 	Dev     devCmd     `cmd:"" help:"Run a server for development: any credentials, loopback only, a clock one can turn."`
 	Serve   serveCmd   `cmd:"" help:"Run a server for production: signed requests only."`
+	Keys    keysCmd    `cmd:"" help:"Manage the access keys of a server for production."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
@@ -47,6 +48,7 @@ func run(args []string) int {
 	parser, err := kong.New(&c,
 		kong.Name("matchyard"),
 		kong.Description("A game-session service that speaks the Amazon GameLift Servers API."),
+		kong.DefaultEnvars("MATCHYARD"),
 		kong.Exit(func(code int) { exited = code }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(&stdout{os.Stdout}),

@@ -46,13 +46,7 @@ func (f *flags) serve(ctx context.Context, parsed *kong.Context, out *stdout, de
 
 // load reads the configuration from all its sources.
 func (f *flags) load(parsed *kong.Context, dev bool) (config.Config, error) {
-	given := map[string]any{}
-	for _, p := range parsed.Path {
-		if p.Flag != nil {
-			given[p.Flag.Name] = p.Flag.Target.Interface()
-		}
-	}
-	c, err := config.Load(config.Sources{File: f.File, Env: os.LookupEnv, Flags: given})
+	c, err := config.Load(config.Sources{File: f.File, Env: os.LookupEnv, Flags: given(parsed)})
 	if err != nil {
 		return c, usageError{err}
 	}
@@ -62,6 +56,17 @@ func (f *flags) load(parsed *kong.Context, dev bool) (config.Config, error) {
 	}
 	c.Logger = logger(c)
 	return c, nil
+}
+
+// given are the flags of a command line, by name.
+func given(parsed *kong.Context) map[string]any {
+	flags := map[string]any{}
+	for _, p := range parsed.Path {
+		if p.Flag != nil {
+			flags[p.Flag.Name] = p.Flag.Target.Interface()
+		}
+	}
+	return flags
 }
 
 // logger logs to standard error, which leaves standard output to the ready line.
@@ -79,6 +84,10 @@ func logger(c config.Config) *slog.Logger {
 
 // announce prints the line that scripts wait for.
 func announce(out *stdout, a *app.App, c config.Config) {
+	if root := a.Root(); root != nil {
+		_, _ = fmt.Fprintln(out, "The first access key, which may do everything. It is shown only now:")
+		_ = printCredentials(out, *root)
+	}
 	parts := []string{"ready http://" + a.Addr()}
 	if admin := a.AdminAddr(); admin != "" {
 		parts = append(parts, "admin=http://"+admin)

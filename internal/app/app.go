@@ -11,11 +11,13 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/matchyard/matchyard/internal/access"
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/awsapi"
 	"github.com/matchyard/matchyard/internal/config"
@@ -44,6 +46,12 @@ type App struct {
 	server   *http.Server
 	admin    net.Listener // nil when there is none
 	adminSrv *http.Server
+
+	// What a server in production has besides.
+	keys      *access.Service
+	signed    *awsapi.Signed
+	root      *access.Credentials // of a root key that was made at this start
+	keySocket net.Listener        // nil when there is none
 }
 
 // Open opens the database and binds the addresses of a valid configuration. Nothing is
@@ -82,7 +90,11 @@ func (a *App) open(ctx context.Context) error {
 	a.rooms = wire(a.db, arn.Home{Region: a.config.Region, Account: a.config.Account}, a.Endpoint)
 	a.duties = a.rooms.duties()
 	a.metrics = metrics.New(a.config.Version)
-	api := &awsapi.Server{Operations: operations(a.rooms), Auth: awsapi.Anyone{}, Logger: a.logger, Observe: a.metrics.Request}
+	api := &awsapi.Server{Operations: operations(a.rooms), Logger: a.logger, Observe: a.metrics.Request}
+	if err := a.guard(ctx, api); err != nil {
+		return err
+	}
+	a.openKeySocket(ctx)
 	a.server = listen.Server(api, tlsConfig, a.logger)
 	a.adminSrv = adminServer(a.adminHandler(), a.logger)
 	return nil
@@ -165,6 +177,9 @@ func (a *App) Endpoint() string {
 	return "ws://" + a.Addr()
 }
 
+// Root is the root key that was made at this start, to be shown once; nil at all others.
+func (a *App) Root() *access.Credentials { return a.root }
+
 // Now is the server's time.
 func (a *App) Now() time.Time { return a.clock.Now() }
 
@@ -177,7 +192,7 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var running sync.WaitGroup
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	running.Go(func() { a.sweep(background) })
 	serve := func(name string, s *http.Server, l net.Listener) {
 		running.Go(func() {
@@ -190,6 +205,10 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	if a.admin != nil {
 		serve("admin", a.adminSrv, a.admin)
 	}
+	keySrv := adminServer(keyHandler(a.keys), a.logger)
+	if a.keySocket != nil {
+		serve("keys", keySrv, a.keySocket)
+	}
 	if ready != nil {
 		ready()
 	}
@@ -201,6 +220,7 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	a.draining.Store(true)
 	limit, cancel := context.WithTimeout(background, drain)
 	defer cancel()
+	_ = keySrv.Close()
 	err = errors.Join(err, a.finish(limit))
 	stop()
 	running.Wait()
@@ -229,6 +249,10 @@ func (a *App) release() error {
 	}
 	if a.admin != nil {
 		_ = a.admin.Close()
+	}
+	if a.keySocket != nil {
+		_ = os.Remove(filepath.Join(a.config.Folder(), socketName))
+		_ = a.keySocket.Close()
 	}
 	if a.db != nil {
 		errs = append(errs, a.db.Close())

@@ -52,6 +52,10 @@ type Config struct {
 	LogLevel  string `yaml:"log-level" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: debug, info, warn or error."`
 	LogFormat string `yaml:"log-format" default:"text" enum:"text,json" help:"Form of the log on standard error: text or json."`
 
+	// SealKeyFile holds the 32 bytes, in base64 or hexadecimal, under which the secrets of
+	// access keys are stored; all nodes have the same. Without it they are stored as they are.
+	SealKeyFile string `yaml:"seal-key-file" placeholder:"FILE" help:"File of 32 bytes, in base64 or hexadecimal, that seals the secrets of access keys in the database."`
+
 	// RootAccessKeyID and RootSecretAccessKey are the first key of a server in production.
 	// They are no flags, which other users of the machine could read.
 	RootAccessKeyID     string `yaml:"root-access-key-id" kong:"-"`

@@ -1,0 +1,96 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/matchyard/matchyard/internal/access"
+	"github.com/matchyard/matchyard/internal/awsapi"
+	"github.com/matchyard/matchyard/internal/config"
+	"github.com/matchyard/matchyard/internal/model"
+	"github.com/matchyard/matchyard/internal/sigv4"
+	"github.com/matchyard/matchyard/internal/store"
+)
+
+// guard sets who may call: anyone in development, else whoever signs with a key. It sees to
+// it that there is a first key.
+func (a *App) guard(ctx context.Context, api *awsapi.Server) error {
+	if a.config.Dev {
+		api.Auth = awsapi.Anyone{}
+		return nil
+	}
+	keys, err := accessRoom(a.db, a.config)
+	if err != nil {
+		return err
+	}
+	if keys.SealKey == nil {
+		a.logger.Warn("the secrets of access keys are stored as they are; seal-key-file would seal them")
+	}
+	root, made, err := keys.EnsureRoot(ctx, a.config.RootAccessKeyID, a.config.RootSecretAccessKey)
+	if err != nil {
+		return err
+	}
+	if made {
+		a.root = &root
+	}
+	a.signed = &awsapi.Signed{
+		Keys:     keys,
+		Verifier: &sigv4.Verifier{Services: []string{model.SigningName}, Region: a.config.Region},
+		Logger:   a.logger,
+	}
+	a.keys = keys
+	api.Auth, api.Authorize = a.signed, a.signed.Authorize
+	return nil
+}
+
+// accessRoom is the room of access keys, over a database.
+func accessRoom(db *store.DB, c config.Config) (*access.Service, error) {
+	keys := &access.Service{DB: db}
+	for _, o := range model.Operations {
+		keys.Operations = append(keys.Operations, o.Name)
+	}
+	if c.SealKeyFile == "" {
+		return keys, nil
+	}
+	var err error
+	keys.SealKey, err = readSealKey(c.SealKeyFile)
+	return keys, err
+}
+
+func readSealKey(name string) ([]byte, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("seal-key-file: %w", err)
+	}
+	text = bytes.TrimSpace(text)
+	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
+		if key, err := decode(string(text)); err == nil && len(key) == access.SealKeySize {
+			return key, nil
+		}
+	}
+	return nil, fmt.Errorf("seal-key-file: %s does not hold %d bytes in base64 or hexadecimal", name, access.SealKeySize)
+}
+
+// verifyDial checks the signed query of a game server for the gateway and returns when it was
+// signed. Signatures that are only too old pass: SDKs dial again with the query of their
+// first dial, and the gateway knows whether the process still lives.
+func (a *App) verifyDial(ctx context.Context, query url.Values) (time.Time, error) {
+	strict := a.signed.Dial(ctx, query, false)
+	at, err := time.Parse("20060102T150405Z", query.Get("X-Amz-Date"))
+	if strict == nil {
+		return at, err
+	}
+	if err != nil || time.Since(at) < dialAge {
+		return time.Time{}, strict
+	}
+	return at, a.signed.Dial(ctx, query, true)
+}
+
+// dialAge is from when on a signature is too old for a first dial (sigv4.Verifier.Skew).
+const dialAge = 15 * time.Minute
