@@ -5,6 +5,7 @@ package testkit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -116,10 +117,11 @@ func (s *Server) Stop() { s.stop() }
 // NewClient makes another client of the server. It signs as the options say and does not
 // retry.
 func (s *Server) NewClient(speakJSON bool, with ...func(*gamelift.Options)) *gamelift.Client {
-	key, secret := s.options.Key, s.options.Secret
-	if key == "" {
-		key, secret = "AKIDEXAMPLE", "secret"
-	}
+	return s.ClientOf(cmp.Or(s.options.Key, "AKIDEXAMPLE"), cmp.Or(s.options.Secret, "secret"), speakJSON, with...)
+}
+
+// ClientOf is NewClient for another access key.
+func (s *Server) ClientOf(key, secret string, speakJSON bool, with ...func(*gamelift.Options)) *gamelift.Client {
 	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: key, SecretAccessKey: secret}, nil
 	})

@@ -1,0 +1,167 @@
+package app_test
+
+import (
+	"encoding/base64"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/gamelift"
+
+	"github.com/matchyard/matchyard/internal/app"
+	"github.com/matchyard/matchyard/internal/config"
+	"github.com/matchyard/matchyard/internal/store/storetest"
+	"github.com/matchyard/matchyard/internal/testkit"
+)
+
+const (
+	rootKey    = "ROOTKEY0123456789"
+	rootSecret = "a root secret of some length"
+)
+
+// production is a server that checks signatures, with a client that signs with the root key.
+func production(t *testing.T, database string, speakJSON bool) (*testkit.Server, config.Config) {
+	t.Helper()
+	var used config.Config
+	o := testkit.Options{JSON: speakJSON, Key: rootKey, Secret: rootSecret, Configure: func(c *config.Config) {
+		c.Dev, c.Clock = false, config.Real
+		c.RootAccessKeyID, c.RootSecretAccessKey = rootKey, rootSecret
+		c.SealKeyFile = filepath.Join(t.TempDir(), "seal")
+		if err := os.WriteFile(c.SealKeyFile, []byte(base64.StdEncoding.EncodeToString(make([]byte, 32))+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if database == "sqlite" {
+			c.Store = "sqlite:" + filepath.Join(c.Data, "matchyard.db")
+		}
+		used = *c
+	}}
+	if database == "postgres" {
+		o.Store = storetest.PostgresURL(t)
+	}
+	return testkit.Start(t, o), used
+}
+
+func TestAServerForProductionChecksWhoCalls(t *testing.T) {
+	for _, database := range []string{"sqlite", "postgres"} {
+		for _, protocol := range []string{"cbor", "json"} {
+			t.Run(database+"/"+protocol, func(t *testing.T) {
+				s, c := production(t, database, protocol == "json")
+				ctx := t.Context()
+				arena(t, s.Client)
+
+				if status, code, _ := post(t, s, protocol, "ListFleets", map[string][]byte{"json": []byte("{}"), "cbor": {0xa0}}[protocol]); status != 400 || code != "MissingAuthenticationTokenException" {
+					t.Errorf("unsigned: %d %s", status, code)
+				}
+				as := func(key, secret string) *gamelift.Client {
+					return s.ClientOf(key, secret, protocol == "json")
+				}
+				_, err := as(rootKey, "another secret, as long").ListFleets(ctx, &gamelift.ListFleetsInput{})
+				refused(t, err, "InvalidSignatureException")
+				_, err = as("AKIANOBODY", rootSecret).ListFleets(ctx, &gamelift.ListFleetsInput{})
+				refused(t, err, "UnrecognizedClientException")
+
+				// A key is made while the server runs, and ends while it runs.
+				keys, done, err := app.OpenKeyring(ctx, c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() {
+					if err := done(); err != nil {
+						t.Error(err)
+					}
+				}()
+				if _, err := keys.Create(ctx, "ann", "SingSongs"); err == nil || !strings.Contains(err.Error(), "SingSongs") {
+					t.Errorf("a policy of nothing we do: %v", err)
+				}
+				ann, err := keys.Create(ctx, "ann", "read-only")
+				if err != nil {
+					t.Fatal(err)
+				}
+				reader := as(ann.ID, string(ann.Secret))
+				must[gamelift.ListFleetsOutput](t)(reader.ListFleets(ctx, &gamelift.ListFleetsInput{}))
+				_, err = reader.CreateLocation(ctx, &gamelift.CreateLocationInput{LocationName: new("custom-x")})
+				refused(t, err, "AccessDeniedException", "CreateLocation")
+				list, err := keys.List(ctx)
+				if err != nil || len(list) != 2 || list[0].ID != rootKey || list[1].Name != "ann" {
+					t.Errorf("keys %v, %v", list, err)
+				}
+				if err := keys.Revoke(ctx, ann.ID); err != nil {
+					t.Fatal(err)
+				}
+				if database == "sqlite" { // on PostgreSQL the server is told a moment later
+					_, err = reader.ListFleets(ctx, &gamelift.ListFleetsInput{})
+					refused(t, err, "UnrecognizedClientException")
+				}
+				if err := keys.Revoke(ctx, "AKIANOBODY"); err == nil {
+					t.Error("a key that is not there is revoked")
+				}
+			})
+		}
+	}
+}
+
+func TestAServerForProductionHasNoClockToTurn(t *testing.T) {
+	s, _ := production(t, "sqlite", false)
+	for _, path := range []string{"/clock/advance?d=1s", "/faults"} {
+		if status, _ := send(t, "POST", s.Admin+path); status != 404 && status != 405 {
+			t.Errorf("%s: %d", path, status)
+		}
+	}
+}
+
+func TestTheKeySocketIsTheOwnersAlone(t *testing.T) {
+	s, c := production(t, "sqlite", false)
+	name := filepath.Join(c.Data, "keys.sock")
+	info, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v", info.Mode())
+	}
+	s.Stop()
+	if _, err := os.Stat(name); err == nil {
+		t.Error("it is still there after the server")
+	}
+	// Without a server the database itself is opened.
+	keys, done, err := app.OpenKeyring(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, err := keys.List(t.Context()); err != nil || len(list) != 1 {
+		t.Errorf("keys %v, %v", list, err)
+	}
+	if err := done(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheFirstKeyIsShownOnce(t *testing.T) {
+	c := config.Default()
+	c.Listen, c.Admin, c.Store = "127.0.0.1:0", config.Off, "sqlite:"+filepath.Join(t.TempDir(), "db")
+	for start, want := range []bool{true, false} {
+		a, err := openApp(t, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := a.Root() != nil; got != want {
+			t.Errorf("start %d: a root key is shown: %t, want %t", start+1, got, want)
+		}
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestABadSealKeyFile(t *testing.T) {
+	c := config.Default()
+	dir := t.TempDir()
+	c.Listen, c.Admin, c.Store, c.SealKeyFile = "127.0.0.1:0", config.Off, "sqlite:"+filepath.Join(dir, "db"), filepath.Join(dir, "seal")
+	if err := os.WriteFile(c.SealKeyFile, []byte("too short"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openApp(t, c); err == nil || !strings.HasPrefix(err.Error(), "seal-key-file: ") {
+		t.Errorf("error %v", err)
+	}
+}
