@@ -227,12 +227,12 @@ func checkCounts(t *testing.T, db *store.DB) {
 		defer rows.Close()
 		for rows.Next() {
 			var name string
-			var counted, real [4]int64
-			if err := rows.Scan(&name, &counted[0], &counted[1], &counted[2], &counted[3], &real[0], &real[1], &real[2], &real[3]); err != nil {
+			var counted, found [4]int64
+			if err := rows.Scan(&name, &counted[0], &counted[1], &counted[2], &counted[3], &found[0], &found[1], &found[2], &found[3]); err != nil {
 				return err
 			}
-			if counted != real {
-				t.Errorf("compute %s counts %v ready, free, hosting, activating; its processes are %v", name, counted, real)
+			if counted != found {
+				t.Errorf("compute %s counts %v ready, free, hosting, activating; its processes are %v", name, counted, found)
 			}
 		}
 		return rows.Err()

@@ -254,7 +254,7 @@ func TestEndedProcessComesBack(t *testing.T) {
 			d.IdempotencyToken = idempotency
 			return r.Connect(t.Context(), d)
 		}
-		young, idle, busy := r.connect("one", "young"), r.ready("one", "idle"), compute.Process{}
+		young, idle := r.connect("one", "young"), r.ready("one", "idle")
 		r.register("two", west)
 		d := r.dial("two", "busy")
 		busy, err := r.Connect(t.Context(), d)
