@@ -30,6 +30,8 @@ type commands struct {
 	Dev     devCmd     `cmd:"" help:"Run a server for development: any credentials, loopback only, a clock one can turn."`
 	Serve   serveCmd   `cmd:"" help:"Run a server for production: signed requests only."`
 	Keys    keysCmd    `cmd:"" help:"Manage the access keys of a server for production."`
+	Demo    demoCmd    `cmd:"" help:"Show a game session from its first player to its end, with a real game server."`
+	Bench   benchCmd   `cmd:"" help:"Measure the speed of whole paths on this machine."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/matchyard/matchyard/internal/bench"
+)
+
+type benchCmd struct {
+	Only     string `placeholder:"NAME" help:"One path: noop, join, join25, page100, session-push, sockets or start. Default: all." env:"MATCHYARD_BENCH_ONLY"`
+	Seconds  int    `default:"5" help:"Length of each load." env:"MATCHYARD_BENCH_SECONDS"`
+	Postgres string `placeholder:"URL" help:"PostgreSQL server on which databases may be made: measure it too." env:"MATCHYARD_BENCH_POSTGRES"`
+}
+
+func (c *benchCmd) Run(ctx context.Context, _ *kong.Context, out *stdout) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return bench.Run(ctx, bench.Options{
+		Only:     c.Only,
+		Length:   time.Duration(max(c.Seconds, 1)) * time.Second,
+		Postgres: c.Postgres,
+		Program:  program,
+		Out:      out,
+		Log:      os.Stderr,
+	})
+}
