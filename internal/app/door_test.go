@@ -3,11 +3,14 @@ package app_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,15 +19,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/fxamacker/cbor/v2"
 
+	"github.com/matchyard/matchyard/internal/awsapi"
 	"github.com/matchyard/matchyard/internal/config"
+	"github.com/matchyard/matchyard/internal/listen"
 	"github.com/matchyard/matchyard/internal/testkit"
 )
 
 // post sends bytes as an operation's request, in JSON or CBOR, and returns the status and
 // the error's type and text in that protocol.
-func post(t *testing.T, s *testkit.Server, protocol, operation string, body []byte) (status int, code, message string) {
+func post(t *testing.T, url, protocol, operation string, body []byte) (status int, code, message string) {
 	t.Helper()
-	url := s.URL
 	if protocol == "cbor" {
 		url += "/service/GameLift/operation/" + operation
 	}
@@ -98,7 +102,7 @@ func TestMalformedRequestsAreAnsweredInTheirOwnProtocol(t *testing.T) {
 		{"a required member is missing", "cbor", "CreateFleet", []byte{0xa0}, 400, "InvalidRequestException"},
 	} {
 		t.Run(c.protocol+" "+c.name, func(t *testing.T) {
-			status, code, message := post(t, s, c.protocol, c.operation, c.body)
+			status, code, message := post(t, s.URL, c.protocol, c.operation, c.body)
 			if status != c.status || code != c.code || message == "" {
 				t.Errorf("%d %s %q, want %d %s and a text", status, code, message, c.status, c.code)
 			}
@@ -106,6 +110,25 @@ func TestMalformedRequestsAreAnsweredInTheirOwnProtocol(t *testing.T) {
 	}
 	// It still works.
 	must[gamelift.ListFleetsOutput](t)(s.Client.ListFleets(t.Context(), &gamelift.ListFleetsInput{}))
+}
+
+func TestAPanicCostsOneRequest(t *testing.T) {
+	api := &awsapi.Server{
+		Auth: awsapi.Anyone{}, Logger: slog.New(slog.DiscardHandler),
+		Operations: []awsapi.Operation{
+			awsapi.Op(func(context.Context, *gamelift.ListFleetsInput) (*gamelift.ListFleetsOutput, error) { panic("oh no") }),
+		},
+	}
+	server := httptest.NewServer(listen.Split(api, http.NotFoundHandler()))
+	defer server.Close()
+	for protocol, body := range map[string]string{"json": "{}", "cbor": "\xa0"} {
+		for range 2 {
+			status, code, message := post(t, server.URL, protocol, "ListFleets", []byte(body))
+			if status != 500 || code != "InternalServiceException" || strings.Contains(message, "oh no") {
+				t.Errorf("%s: %d %s %q", protocol, status, code, message)
+			}
+		}
+	}
 }
 
 func TestTheDateIsTheWallClocksWhateverTheServersClock(t *testing.T) {

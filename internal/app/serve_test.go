@@ -50,7 +50,7 @@ func TestAServerForProductionChecksWhoCalls(t *testing.T) {
 				ctx := t.Context()
 				arena(t, s.Client)
 
-				if status, code, _ := post(t, s, protocol, "ListFleets", map[string][]byte{"json": []byte("{}"), "cbor": {0xa0}}[protocol]); status != 400 || code != "MissingAuthenticationTokenException" {
+				if status, code, _ := post(t, s.URL, protocol, "ListFleets", map[string][]byte{"json": []byte("{}"), "cbor": {0xa0}}[protocol]); status != 400 || code != "MissingAuthenticationTokenException" {
 					t.Errorf("unsigned: %d %s", status, code)
 				}
 				as := func(key, secret string) *gamelift.Client {

@@ -119,6 +119,43 @@ func TestTLSAndPlainTextOnOnePort(t *testing.T) {
 	}
 }
 
+func TestSlowRequestsEnd(t *testing.T) {
+	limits := listen.Server(echo, nil, slog.New(slog.DiscardHandler))
+	if limits.ReadHeaderTimeout <= 0 || limits.ReadTimeout <= limits.ReadHeaderTimeout || limits.WriteTimeout <= limits.ReadTimeout || limits.IdleTimeout <= 0 {
+		t.Errorf("limits: header %s, request %s, answer %s, idle %s", limits.ReadHeaderTimeout, limits.ReadTimeout, limits.WriteTimeout, limits.IdleTimeout)
+	}
+	// The same server with less patience.
+	limits.ReadHeaderTimeout, limits.ReadTimeout, limits.IdleTimeout = 100*time.Millisecond, 300*time.Millisecond, 100*time.Millisecond
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = limits.Serve(listen.New(inner, listen.Options{TLS: listen.TLS(own(t, ""))})) }()
+	t.Cleanup(func() { _ = limits.Close() })
+	for name, text := range map[string]string{
+		"header":     "POST / HTTP/1.1\r\nHost: x\r\nX-A",
+		"body":       "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc",
+		"idle":       "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+		"first byte": "G",
+		"handshake":  "\x16\x03",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := net.Dial("tcp", inner.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = c.Close() }()
+			if _, err := io.WriteString(c, text); err != nil {
+				t.Fatal(err)
+			}
+			_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+			if _, err := io.ReadAll(c); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error("the connection stays open")
+			}
+		})
+	}
+}
+
 func TestSilentConnectionsEnd(t *testing.T) {
 	address, _ := serve(t, echo, own(t, ""), listen.Options{FirstByte: 50 * time.Millisecond})
 	c, err := net.Dial("tcp", address)

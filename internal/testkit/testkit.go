@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,8 +96,7 @@ func Start(t testing.TB, o Options) *Server {
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- a.Serve(ctx, func() { close(ready) }) }()
 	<-ready
-	s.stop = func() {
-		s.stop = func() {}
+	s.stop = sync.OnceFunc(func() {
 		cancel()
 		select {
 		case err := <-ended:
@@ -106,12 +106,12 @@ func Start(t testing.TB, o Options) *Server {
 		case <-time.After(20 * time.Second):
 			t.Error("the server does not end")
 		}
-	}
-	t.Cleanup(func() { s.stop() })
+	})
+	t.Cleanup(s.stop)
 	return s
 }
 
-// Stop ends the server as SIGTERM would, before the test does.
+// Stop ends the server as SIGTERM would, before the test does, and returns when it has ended.
 func (s *Server) Stop() { s.stop() }
 
 // NewClient makes another client of the server. It signs as the options say and does not
