@@ -172,9 +172,8 @@ The server stays up at %[1]s (Ctrl-C ends it). In another terminal:
 
    aws gamelift describe-player-sessions --player-id dora
    aws gamelift describe-game-sessions --fleet-id %[3]s
-   python3 -c 'import boto3
-   for page in boto3.client("gamelift").get_paginator("describe_player_sessions").paginate(
-           PlayerId="dora", PaginationConfig={"PageSize": 1, "MaxItems": 2}): print(page["PlayerSessions"])'
+   python3 -c 'import boto3; [print(page["PlayerSessions"]) for page in boto3.client("gamelift").get_paginator(
+     "describe_player_sessions").paginate(PlayerId="dora", PaginationConfig={"PageSize": 1, "MaxItems": 2})]'
 
    curl -X POST '%[4]s/clock/advance?d=720h'     # its clock stands still until it is turned
 
