@@ -74,12 +74,21 @@ func report(err error) int {
 	if err == nil {
 		return exitOK
 	}
-	_, _ = fmt.Fprintln(os.Stderr, "matchyard:", strings.ReplaceAll(err.Error(), "\n", "; "))
+	_, _ = fmt.Fprintln(os.Stderr, "matchyard:", oneLine(err))
 	if _, ok := errors.AsType[usageError](err); ok {
 		_, _ = fmt.Fprintln(os.Stderr, "Run matchyard --help, or matchyard COMMAND --help.")
 		return exitUsage
 	}
 	return exitFailure
+}
+
+// oneLine is the text of an error, of which some have several lines.
+func oneLine(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSuffix(strings.TrimSpace(lines[i]), ";")
+	}
+	return strings.Join(lines, "; ")
 }
 
 // stdout is where commands print what they were asked for.
