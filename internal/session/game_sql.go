@@ -134,7 +134,7 @@ func closeGame(tx *store.Tx, key store.Key, to types.GameSessionStatus, reason *
 		return false, err
 	}
 	_, err = tx.Exec(`UPDATE player_session SET
-			status = CASE WHEN status = $2 THEN $4 ELSE $5 END,
+			status = CASE WHEN status = $2 THEN CAST($4 AS BIGINT) ELSE $5 END,
 			ended_at = CASE WHEN deadline < $6 THEN deadline ELSE $6 END,
 			deadline = NULL
 		WHERE game = $1 AND status IN ($2, $3)`,
@@ -143,7 +143,7 @@ func closeGame(tx *store.Tx, key store.Key, to types.GameSessionStatus, reason *
 }
 
 func countActive(tx *store.Tx, f store.Key, at arn.Location) (c fleet.Counts, err error) {
-	query, args := `SELECT count(*), coalesce(sum(players), 0), coalesce(sum(maximum), 0) FROM game_session WHERE fleet = $1 AND status = $2`, []any{f, active}
+	query, args := `SELECT count(*), CAST(coalesce(sum(players), 0) AS BIGINT), CAST(coalesce(sum(maximum), 0) AS BIGINT) FROM game_session WHERE fleet = $1 AND status = $2`, []any{f, active}
 	if at != "" {
 		query, args = query+` AND location = $3`, append(args, at)
 	}

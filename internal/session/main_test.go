@@ -320,3 +320,12 @@ func members(v any) string {
 	slices.Sort(names)
 	return strings.Join(names, " ")
 }
+
+// show is a value as JSON, for comparing and for messages.
+func show(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}

@@ -76,7 +76,9 @@ type playerRow struct {
 	deadline int64
 }
 
-const rowsAtOnce = 64 // of one INSERT
+// rowsAtOnce is how many rows one INSERT has: SQLite looks for each parameter among all, so
+// that more of them cost more.
+const rowsAtOnce = 8
 
 // insertPlayers writes reservations.
 func insertPlayers(tx *store.Tx, rows []playerRow) error {
