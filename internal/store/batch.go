@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -86,6 +87,7 @@ func (b *Batcher[In, Out]) drain() {
 		b.DB.work.Go(b.drain)
 	}()
 	for {
+		runtime.Gosched() // those just answered come back with their next calls
 		if calls = b.take(); calls == nil {
 			ended = true
 			return

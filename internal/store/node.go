@@ -32,7 +32,11 @@ func (db *DB) Node() string { return db.node }
 // whether this node holds it. A node that stops renewing in time loses it to the first
 // other node that asks.
 func (db *DB) Lease(ctx context.Context, name string, ttl time.Duration) (held bool, err error) {
-	err = db.Write(ctx, func(tx *Tx) error {
+	if !db.enter() {
+		return false, errClosed
+	}
+	defer db.work.Done()
+	err = db.urgently(ctx, func(tx *Tx) error {
 		now, err := tx.wall()
 		if err != nil {
 			return err
@@ -78,7 +82,7 @@ func (db *DB) join(ctx context.Context) error {
 		var number int
 		var upto int64
 		asked := time.Now()
-		err := db.writeOnce(ctx, func(tx *Tx) (err error) {
+		err := db.urgently(ctx, func(tx *Tx) (err error) {
 			number, upto, err = db.take(tx)
 			return err
 		})
@@ -189,7 +193,7 @@ func (db *DB) leave() error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(db.life), nodeRenew)
 	defer cancel()
 	k := db.keys.state()
-	err := db.writeOnce(ctx, func(tx *Tx) error {
+	err := db.urgently(ctx, func(tx *Tx) error {
 		n, err := tx.Exec(`DELETE FROM node WHERE id = $1 AND number = $2`, db.node, k.number)
 		if err != nil || n == 0 {
 			return err
@@ -231,7 +235,7 @@ func (db *DB) renew(ctx context.Context) error {
 	}
 	asked := time.Now()
 	var alive, nodes int64
-	err := db.writeOnce(ctx, func(tx *Tx) error {
+	err := db.urgently(ctx, func(tx *Tx) error {
 		now, err := tx.wall()
 		if err != nil {
 			return err

@@ -26,8 +26,9 @@ const (
 // COMMITTED, reads on a REPEATABLE READ snapshot. The first statement of a transaction
 // travels with its BEGIN.
 type pgBackend struct {
-	pool  *pgxpool.Pool
-	peers atomic.Bool // there may be other nodes, who want notifications
+	pool   *pgxpool.Pool
+	urgent *pgBackend  // one connection more, for what keeps this node alive
+	peers  atomic.Bool // there may be other nodes, who want notifications
 }
 
 // openPostgres connects. The URL may hold pgx's pool parameters, pool_max_conns above all;
@@ -44,8 +45,16 @@ func openPostgres(ctx context.Context, text string) (*pgBackend, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &pgBackend{pool: pool}
+	config = config.Copy()
+	config.MaxConns, config.MinConns, config.MinIdleConns = 1, 0, 0
+	own, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	b := &pgBackend{pool: pool, urgent: &pgBackend{pool: own}}
 	b.peers.Store(true) // until it is known
+	b.urgent.peers.Store(true)
 	return b, nil
 }
 
@@ -84,6 +93,7 @@ func (b *pgBackend) run(ctx context.Context, begin string, f func(conn) error) e
 }
 
 func (b *pgBackend) close() error {
+	b.urgent.pool.Close()
 	b.pool.Close()
 	return nil
 }
@@ -102,7 +112,7 @@ func (t *pgTx) first(ctx context.Context, query string, args []any) (pgx.BatchRe
 	var b pgx.Batch
 	b.Queue(t.begin)
 	b.Queue(query, args...)
-	t.begin, t.begun = "", true
+	t.begun = true
 	r := t.conn.SendBatch(ctx, &b)
 	if _, err := r.Exec(); err != nil {
 		_ = r.Close()
@@ -125,6 +135,35 @@ func (t *pgTx) exec(ctx context.Context, query string, args []any) (int64, error
 		err = err2
 	}
 	return tag.RowsAffected(), pgError(err)
+}
+
+func (t *pgTx) execMany(ctx context.Context, query string, args [][]any) ([]int64, error) {
+	if len(args) == 0 {
+		return nil, nil
+	}
+	var b pgx.Batch
+	if !t.begun {
+		b.Queue(t.begin)
+	}
+	for _, a := range args {
+		b.Queue(query, a...)
+	}
+	r := t.conn.SendBatch(ctx, &b)
+	if !t.begun {
+		t.begun = true
+		if _, err := r.Exec(); err != nil {
+			return nil, pgError(errors.Join(err, r.Close()))
+		}
+	}
+	changed := make([]int64, len(args))
+	for i := range args {
+		tag, err := r.Exec()
+		if err != nil {
+			return nil, pgError(errors.Join(err, r.Close()))
+		}
+		changed[i] = tag.RowsAffected()
+	}
+	return changed, pgError(r.Close())
 }
 
 func (t *pgTx) query(ctx context.Context, query string, args []any) (rows, error) {

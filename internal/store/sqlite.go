@@ -105,6 +105,7 @@ func (b *sqliteBackend) read(ctx context.Context, f func(conn) error) error {
 		return err
 	}
 	defer b.readers.put(c)
+	c.failed = nil
 	if err := c.do("BEGIN"); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,12 +25,14 @@ type sqliteCheckpointer struct {
 	conn   *sqliteConn
 	writer *sqliteWriter
 	logger *slog.Logger
+	limit  atomic.Int64 // checkPages, but in tests
 	stop   chan struct{}
 	ended  chan struct{}
 }
 
 func startSQLiteCheckpointer(c *sqliteConn, w *sqliteWriter, logger *slog.Logger) *sqliteCheckpointer {
 	k := &sqliteCheckpointer{conn: c, writer: w, logger: logger, stop: make(chan struct{}), ended: make(chan struct{})}
+	k.limit.Store(checkPages)
 	go k.run()
 	return k
 }
@@ -77,7 +80,7 @@ func (k *sqliteCheckpointer) look(idle bool) error {
 		_, err = checkpoint(k.conn, "PASSIVE")
 		return err
 	}
-	if l.pages < checkPages {
+	if l.pages < k.limit.Load() {
 		return nil
 	}
 	for range 5 {

@@ -26,10 +26,10 @@ type sqliteConn struct {
 	stmts map[string]sqliteStmt
 	args  []driver.NamedValue // reused: the driver keeps none
 
-	open    *sqliteRows  // the result set not yet closed
-	suspect bool         // an error since it was last cleared may have ended the transaction
-	before  func() error // called once before the first statement that may write
-	shared  bool         // its transactions are of many callers, so that none may interrupt it
+	open   *sqliteRows  // the result set not yet closed
+	failed error        // the first error of this function that may have ended the transaction
+	before func() error // called once before the first statement that may write
+	shared bool         // its transactions are of many callers, so that none may interrupt it
 }
 
 type sqliteStmt interface {
@@ -98,6 +98,9 @@ func (c *sqliteConn) ready(ctx context.Context, query string, args []any) (sqlit
 	if c.open != nil {
 		return nil, errRowsOpen
 	}
+	if c.failed != nil {
+		return nil, fmt.Errorf("the transaction failed before: %w", c.failed) // without it, this would be in none
+	}
 	if c.before != nil && !isSelect(query) {
 		if err := c.before(); err != nil {
 			return nil, err
@@ -163,8 +166,8 @@ func (c *sqliteConn) closeRows() {
 // fault notes errors after which SQLite may have rolled back the whole transaction, and
 // translates.
 func (c *sqliteConn) fault(err error) error {
-	if e, ok := errors.AsType[*sqlite.Error](err); !ok || !harmless(e.Code()) {
-		c.suspect = true
+	if e, ok := errors.AsType[*sqlite.Error](err); (!ok || !harmless(e.Code())) && c.failed == nil {
+		c.failed = err
 	}
 	return sqliteError(err)
 }

@@ -235,7 +235,10 @@ func (w *sqliteWriter) fill() {
 	for len(w.group) < mostInGroup && !w.lost {
 		j := w.pop()
 		if j == nil {
-			return
+			runtime.Gosched() // those just answered come back with their next functions
+			if j = w.pop(); j == nil {
+				return
+			}
 		}
 		w.call(j)
 		if len(w.group)%16 == 0 && time.Since(begin) > longestGroup {
@@ -248,7 +251,7 @@ func (w *sqliteWriter) fill() {
 func (w *sqliteWriter) call(j *job) {
 	w.group = append(w.group, j)
 	w.saved = false
-	w.conn.suspect = false
+	w.conn.failed = nil
 	w.conn.before = func() error {
 		w.saved = true
 		return w.conn.do("SAVEPOINT one")
@@ -259,7 +262,10 @@ func (w *sqliteWriter) call(j *job) {
 			j.panicked = recover()
 			j.exited = j.panicked == nil
 		}
-		w.settle(j.err == nil && returned)
+		if returned && j.err == nil {
+			j.err = w.conn.failed // f kept it to itself
+		}
+		w.settle(returned && j.err == nil)
 	}()
 	j.err = nil
 	j.err = j.f(w.conn)
@@ -270,7 +276,7 @@ func (w *sqliteWriter) call(j *job) {
 func (w *sqliteWriter) settle(keep bool) {
 	w.conn.closeRows()
 	w.conn.before = nil
-	if w.conn.suspect && w.conn.do("BEGIN") == nil {
+	if w.conn.failed != nil && w.conn.do("BEGIN") == nil {
 		// A transaction can only begin when there is none.
 		w.lost = true
 		return
@@ -311,8 +317,8 @@ func (w *sqliteWriter) finish() {
 	}
 	blamed := w.group[:0]
 	for i, j := range w.group {
-		own := j.panicked != nil || j.exited || w.lost && i == len(w.group)-1 && j.err != nil
-		if own {
+		loser := w.lost && i == len(w.group)-1 && j.err != nil
+		if j.panicked != nil || j.exited || loser {
 			blamed = append(blamed, j)
 			continue
 		}

@@ -139,7 +139,7 @@ func (db *DB) Write(ctx context.Context, f func(*Tx) error) error {
 // write is Write for those that Close waits for.
 func (db *DB) write(ctx context.Context, f func(*Tx) error) error {
 	for tries := 1; ; tries++ {
-		err := db.writeOnce(ctx, f)
+		err := db.writeOnce(ctx, db.backend, f)
 		if !errors.Is(err, errLapsed) || tries == 3 {
 			return err
 		}
@@ -149,9 +149,18 @@ func (db *DB) write(ctx context.Context, f func(*Tx) error) error {
 	}
 }
 
-func (db *DB) writeOnce(ctx context.Context, f func(*Tx) error) error {
+// urgently is Write for what keeps this node alive: it waits for no connection that others
+// hold.
+func (db *DB) urgently(ctx context.Context, f func(*Tx) error) error {
+	if b, ok := db.backend.(*pgBackend); ok {
+		return db.writeOnce(ctx, b.urgent, f)
+	}
+	return db.writeOnce(ctx, db.backend, f)
+}
+
+func (db *DB) writeOnce(ctx context.Context, b backend, f func(*Tx) error) error {
 	var tx *Tx
-	err := db.backend.write(ctx, func(c conn) error {
+	err := b.write(ctx, func(c conn) error {
 		tx = db.begin(ctx, c)
 		if err := f(tx); err != nil {
 			return err

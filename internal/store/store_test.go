@@ -8,6 +8,13 @@ import (
 	"github.com/matchyard/matchyard/internal/store/storetest"
 )
 
+func write(t testing.TB, db *store.DB, f func(tx *store.Tx) error) {
+	t.Helper()
+	if err := db.Write(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestWriteThenRead(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB, _ *storetest.Clock) {
 		ctx := t.Context()

@@ -14,8 +14,11 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/matchyard/matchyard/internal/store"
 )
 
 var (
@@ -27,11 +30,38 @@ var (
 	// lifeline is the server's standard input. It is kept here because the collector closes
 	// pipes that nobody refers to, and the server ends with it.
 	lifeline io.WriteCloser
+
+	templateOnce sync.Once
+	template     string // name of a migrated database to copy; none on a server that is not ours
+	templateErr  error
 )
 
-// PostgresURL makes an empty database for this test and returns its URL. The database is
-// dropped when the test ends.
+// PostgresURL makes a database for this test, with all migrations applied and no row but
+// theirs, and returns its URL. The database is dropped when the test ends.
 func PostgresURL(t testing.TB) string {
+	t.Helper()
+	server(t)
+	templateOnce.Do(func() {
+		if lifeline != nil {
+			template, templateErr = migrated()
+		}
+	})
+	if templateErr != nil {
+		t.Fatalf("no database to copy: %v", templateErr)
+	}
+	return create(t, template)
+}
+
+// EmptyPostgresURL makes a database without any table for this test and returns its URL.
+// The database is dropped when the test ends.
+func EmptyPostgresURL(t testing.TB) string {
+	t.Helper()
+	server(t)
+	return create(t, "")
+}
+
+// server starts the server when nobody did.
+func server(t testing.TB) {
 	t.Helper()
 	startOnce.Do(func() {
 		if serverURL = os.Getenv("MATCHYARD_TEST_POSTGRES"); serverURL == "" {
@@ -41,23 +71,48 @@ func PostgresURL(t testing.TB) string {
 	if startErr != nil {
 		t.Fatalf("no PostgreSQL to test on: %v (apt-get install postgresql, or set MATCHYARD_TEST_POSTGRES)", startErr)
 	}
+}
+
+// migrated makes the database that tests' databases are copies of.
+func migrated() (string, error) {
+	name := fmt.Sprintf("t%d", os.Getpid())
+	if err := admin("CREATE DATABASE " + name); err != nil {
+		return "", err
+	}
+	db, err := store.Open(context.Background(), serverURL+name, store.Options{})
+	if err != nil {
+		return "", err
+	}
+	return name, db.Close()
+}
+
+func create(t testing.TB, template string) string {
+	t.Helper()
 	name := fmt.Sprintf("t%d_%d", os.Getpid(), databases.Add(1))
-	admin(t, "CREATE DATABASE "+name)
-	t.Cleanup(func() { admin(t, "DROP DATABASE "+name+" WITH (FORCE)") })
+	statement := "CREATE DATABASE " + name
+	if template != "" {
+		statement += " TEMPLATE " + template
+	}
+	if err := admin(statement); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := admin("DROP DATABASE " + name + " WITH (FORCE)"); err != nil {
+			t.Error(err)
+		}
+	})
 	return serverURL + name
 }
 
-func admin(t testing.TB, statement string) {
-	t.Helper()
+func admin(statement string) error {
 	ctx := context.Background()
 	c, err := pgx.Connect(ctx, serverURL+"postgres")
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer func() { _ = c.Close(ctx) }()
-	if _, err := c.Exec(ctx, statement); err != nil {
-		t.Fatal(err)
-	}
+	_, err = c.Exec(ctx, statement)
+	return err
 }
 
 // start makes a cluster in a temporary folder, without fsync, and leaves it to a watcher
@@ -83,15 +138,28 @@ func start() (string, error) {
 	if out, err := run(as, initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"); err != nil {
 		return "", fmt.Errorf("initdb: %w: %s", err, out)
 	}
+	for range 5 {
+		var url string
+		if url, err = serve(server, data, as); err == nil {
+			return url, nil
+		}
+	}
+	return "", err
+}
+
+// serve starts the server on a free port and waits until it answers. Somebody may take the
+// port before it does; then it fails at once.
+func serve(server, data string, as *syscall.Credential) (string, error) {
 	port, err := freePort()
 	if err != nil {
 		return "", err
 	}
 	// The shell outlives us: it waits for its standard input to close, which happens when
-	// this process ends, then stops the server and removes the folder.
+	// this process ends, then stops the server and removes the folder. When the server ends
+	// first, so does the shell.
 	script := `"$1" -D "$2" -h 127.0.0.1 -p "$3" -k "$2" -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=300 >"$2/log" 2>&1 &
-pid=$!; cat >/dev/null; kill -QUIT $pid; wait $pid; rm -rf "$(dirname "$2")"`
-	c := exec.Command("/bin/sh", "-c", script, "sh", server, data, strconv.Itoa(port))
+pid=$!; { cat >/dev/null; kill -QUIT $pid; } <&3 & wait $pid; [ $? = 1 ] || rm -rf "$(dirname "$2")"`
+	c := exec.Command("/bin/sh", "-c", "exec 3<&0; "+script, "sh", server, data, strconv.Itoa(port))
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: as, Setpgid: true}
 	c.Dir = "/"
 	if lifeline, err = c.StdinPipe(); err != nil {
@@ -100,16 +168,25 @@ pid=$!; cat >/dev/null; kill -QUIT $pid; wait $pid; rm -rf "$(dirname "$2")"`
 	if err := c.Start(); err != nil {
 		return "", err
 	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
 	url := fmt.Sprintf("postgres://postgres@127.0.0.1:%d/", port)
-	for range 200 {
+	for deadline := time.Now().Add(time.Minute); ; {
 		conn, err := pgx.Connect(context.Background(), url+"postgres")
 		if err == nil {
 			return url, conn.Close(context.Background())
 		}
-		startErr = err
-		_, _ = run(nil, "/bin/sleep", "0.05")
+		select {
+		case <-ended:
+			text, _ := os.ReadFile(filepath.Join(data, "log"))
+			return "", fmt.Errorf("postgres ended: %s", text)
+		case <-time.After(20 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			_ = lifeline.Close()
+			return "", fmt.Errorf("postgres did not start: %w", err)
+		}
 	}
-	return "", fmt.Errorf("postgres did not start: %w", startErr)
 }
 
 // tool finds a PostgreSQL program on the path or where Debian puts it.

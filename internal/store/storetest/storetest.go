@@ -40,15 +40,17 @@ func Each(t *testing.T, f func(t *testing.T, db *store.DB, clock *Clock)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
 		clock := NewClock()
-		f(t, open(t, "sqlite:"+t.TempDir()+"/db", clock.Now), clock)
+		f(t, Open(t, "sqlite:"+t.TempDir()+"/db", clock.Now), clock)
 	})
 	t.Run("postgres", func(t *testing.T) {
 		clock := NewClock()
-		f(t, open(t, PostgresURL(t), clock.Now), clock)
+		f(t, Open(t, PostgresURL(t), clock.Now), clock)
 	})
 }
 
-func open(t *testing.T, url string, now func() time.Time) *store.DB {
+// Open opens the database of url until the test ends. Where two handles of one database are
+// needed, PostgresURL names one.
+func Open(t testing.TB, url string, now func() time.Time) *store.DB {
 	t.Helper()
 	db, err := store.Open(context.Background(), url, store.Options{Now: now})
 	if err != nil {
