@@ -39,8 +39,6 @@ func (Anyone) Authenticate(r *http.Request, _ func() ([]byte, error)) (Identity,
 	return Identity{AccessKeyID: id}, nil
 }
 
-type callKey struct{}
-
 // IdentityFrom is who sent the request that a context belongs to; zero outside of requests.
 func IdentityFrom(ctx context.Context) Identity {
 	if c, ok := ctx.Value(callKey{}).(*call); ok {

@@ -76,7 +76,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		w.Header()["Allow"] = allowHeader // the call is refused by its route
 	}
-	c := &call{server: s, r: r, start: s.Now(), requestID: newRequestID()}
+	c := &call{Context: r.Context(), server: s, r: r, start: s.Now(), requestID: newRequestID()}
 	in, out := getBuffer(), getBuffer()
 	defer putBuffer(in)
 	defer putBuffer(out)
@@ -88,8 +88,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.report()
 }
 
-// call is one request on its way through the server.
+// call is one request on its way through the server, and the context its operation gets. It
+// is not used again, since who was handed a context may keep it.
 type call struct {
+	context.Context //nolint:containedctx // it is one
+
 	server    *Server
 	r         *http.Request
 	start     time.Time
@@ -103,6 +106,18 @@ type call struct {
 	read    bool   // the body has been read
 	answer  []byte // the response's body
 	code    string // "OK" or the error's code
+
+	idHeader, lengthHeader [1]string // what the response's headers point to
+}
+
+type callKey struct{}
+
+// Value finds the call itself, for IdentityFrom and RequestIDFrom.
+func (c *call) Value(key any) any {
+	if key == (callKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
 }
 
 const codeOK = "OK"
@@ -152,13 +167,12 @@ func (c *call) perform() error {
 	if err := inPlan.Decode(c.protocol, body, in); err != nil {
 		return err
 	}
-	ctx := context.WithValue(c.r.Context(), callKey{}, c)
 	if c.server.Authorize != nil {
-		if err := c.server.Authorize(ctx, c.identity, name, in); err != nil {
+		if err := c.server.Authorize(c, c.identity, name, in); err != nil {
 			return err
 		}
 	}
-	out, err := c.op.call(ctx, in)
+	out, err := c.op.call(c, in)
 	if err != nil {
 		return err
 	}
@@ -184,8 +198,9 @@ var (
 
 func (c *call) send(w http.ResponseWriter, status int) {
 	h := w.Header()
-	h["x-amzn-RequestId"] = []string{c.requestID}
-	h["Content-Length"] = []string{strconv.Itoa(len(c.answer))}
+	c.idHeader[0], c.lengthHeader[0] = c.requestID, strconv.Itoa(len(c.answer))
+	h["x-amzn-RequestId"] = c.idHeader[:]
+	h["Content-Length"] = c.lengthHeader[:]
 	if len(c.answer) > 0 {
 		h["Content-Type"] = contentTypes[c.protocol]
 	}

@@ -238,11 +238,11 @@ func (d *decoder) member(v *value, at unsafe.Pointer) (present bool, err error) 
 	case structList:
 		return true, d.structList(v, reflect.NewAt(v.typ, at).Elem())
 	case stringMap:
-		return true, readMap(d, v, (*map[string]string)(at), d.src.str)
+		return true, readMap(d, v, (*map[string]string)(at), d.src.str, brokenBy)
 	case int32Map:
-		return true, readMap(d, v, (*map[string]int32)(at), d.int32)
+		return true, readMap(d, v, (*map[string]int32)(at), d.int32, brokenInt)
 	case float64Map:
-		return true, readMap(d, v, (*map[string]float64)(at), d.src.float)
+		return true, readMap(d, v, (*map[string]float64)(at), d.src.float, brokenFloat)
 	case structMap:
 		return true, d.structMap(v, reflect.NewAt(v.typ, at).Elem())
 	}
@@ -361,8 +361,8 @@ func (d *decoder) structList(v *value, list reflect.Value) error {
 	return nil
 }
 
-// readMap reads a map of scalars.
-func readMap[V any](d *decoder, v *value, to *map[string]V, read func() (V, error)) error {
+// readMap reads a map of scalars; broken lists the constraints that a value breaks.
+func readMap[V any](d *decoder, v *value, to *map[string]V, read func() (V, error), broken func(*model.Shape, V) []string) error {
 	m := map[string]V{}
 	*to = m
 	err := d.entries(func(key string) error {
@@ -371,7 +371,7 @@ func readMap[V any](d *decoder, v *value, to *map[string]V, read func() (V, erro
 		return err
 	}, func(key string) { delete(m, key) })
 	if err == nil && d.check {
-		checkMap(d, v.shape, m)
+		checkMap(d, v.shape, m, broken)
 	}
 	return err
 }

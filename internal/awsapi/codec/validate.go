@@ -188,27 +188,21 @@ func (d *decoder) checkLength(s *model.Shape, n int, shown string) {
 }
 
 func (d *decoder) checkInt(s *model.Shape, n int64) {
-	if !d.check {
+	if !d.check || !s.HasMin && !s.HasMax {
 		return
 	}
-	if s.HasMin && n < int64(s.Min) {
-		d.fail(show(s, n), minValueText(s))
-	}
-	if s.HasMax && n > int64(s.Max) {
-		d.fail(show(s, n), maxValueText(s))
+	for _, constraint := range brokenFloat(s, float64(n)) { // bounds are far below 2^53
+		d.fail(show(s, n), constraint)
 	}
 }
 
 // checkFloat refuses NaN wherever there is a bound.
 func (d *decoder) checkFloat(s *model.Shape, f float64) {
-	if !d.check {
+	if !d.check || !s.HasMin && !s.HasMax {
 		return
 	}
-	if s.HasMin && !(f >= s.Min) {
-		d.fail(show(s, f), minValueText(s))
-	}
-	if s.HasMax && !(f <= s.Max) {
-		d.fail(show(s, f), maxValueText(s))
+	for _, constraint := range brokenFloat(s, f) {
+		d.fail(show(s, f), constraint)
 	}
 }
 
@@ -229,29 +223,41 @@ func (d *decoder) checkList(s *model.Shape, list []string, n int) {
 	}
 }
 
-// checkMap checks a map of scalars. The first entry that breaks a constraint, by the order
-// of keys, stands for all; the failure is the map's, as the framework has it.
-func checkMap[V any](d *decoder, s *model.Shape, m map[string]V) {
+// checkMap checks a map of scalars, whose values' constraints broken lists. The first entry
+// that breaks one, by the order of keys, stands for all; the failure is the map's, as the
+// framework has it. Keys are put in order only when there is a failure.
+func checkMap[V any](d *decoder, s *model.Shape, m map[string]V, broken func(*model.Shape, V) []string) {
+	sound := true
+	for key, value := range m {
+		sound = sound && brokenBy(s.Key, key) == nil && broken(s.Element, value) == nil
+	}
+	if sound {
+		return
+	}
 	for _, key := range slices.Sorted(maps.Keys(m)) {
-		if broken := brokenBy(s.Key, key); broken != nil {
-			d.failKeys(s, key, broken)
+		if b := brokenBy(s.Key, key); b != nil {
+			d.failKeys(s, key, b)
 			return
 		}
-		value := any(m[key])
-		if broken := brokenScalar(s.Element, value); broken != nil {
-			d.fail(show(s.Element, value), "Map value must satisfy constraint: ["+strings.Join(broken, ", ")+"]")
+		if b := broken(s.Element, m[key]); b != nil {
+			d.fail(show(s.Element, m[key]), "Map value must satisfy constraint: ["+strings.Join(b, ", ")+"]")
 			return
 		}
 	}
 }
 
-// checkKeys checks the keys of a map of structures.
+// checkKeys checks the keys of a map of structures; the first broken one, by order, stands
+// for all.
 func (d *decoder) checkKeys(s *model.Shape, m reflect.Value) {
+	first, broken := "", []string(nil)
 	for it := m.MapRange(); it.Next(); {
-		if broken := brokenBy(s.Key, it.Key().String()); broken != nil {
-			d.failKeys(s, it.Key().String(), broken)
-			return
+		key := it.Key().String()
+		if b := brokenBy(s.Key, key); b != nil && (broken == nil || key < first) {
+			first, broken = key, b
 		}
+	}
+	if broken != nil {
+		d.failKeys(s, first, broken)
 	}
 }
 
@@ -263,24 +269,15 @@ func (d *decoder) failKeys(s *model.Shape, key string, broken []string) {
 	d.fail(shown, "Map keys must satisfy constraint: ["+strings.Join(broken, ", ")+"]")
 }
 
-func brokenScalar(s *model.Shape, value any) (broken []string) {
-	switch v := value.(type) {
-	case string:
-		return brokenBy(s, v)
-	case int32:
-		if s.HasMin && v < int32(s.Min) {
-			broken = append(broken, minValueText(s))
-		}
-		if s.HasMax && v > int32(s.Max) {
-			broken = append(broken, maxValueText(s))
-		}
-	case float64:
-		if s.HasMin && !(v >= s.Min) {
-			broken = append(broken, minValueText(s))
-		}
-		if s.HasMax && !(v <= s.Max) {
-			broken = append(broken, maxValueText(s))
-		}
+func brokenInt(s *model.Shape, n int32) []string { return brokenFloat(s, float64(n)) }
+
+// brokenFloat lists the bounds a number breaks; NaN breaks all.
+func brokenFloat(s *model.Shape, f float64) (broken []string) {
+	if s.HasMin && !(f >= s.Min) {
+		broken = append(broken, minValueText(s))
+	}
+	if s.HasMax && !(f <= s.Max) {
+		broken = append(broken, maxValueText(s))
 	}
 	return broken
 }
