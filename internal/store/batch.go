@@ -19,9 +19,9 @@ type Batcher[In, Out any] struct {
 	DB  *DB
 	Max int // most calls in one transaction; 0 = 256
 
-	// Run answers each call: out[i] or errs[i]; nil errs means that none failed. An error it
-	// returns itself fails (and rolls back) all of them. A call with errs[i] != nil must have
-	// left no trace in tx. Run may be called again with the same calls, together or one by
+	// Run answers each call: errs[i] or, when that is nil, out[i]. Both have one element a
+	// call; nil errs means that none failed. An error it returns itself fails (and rolls
+	// back) all of them. A call with errs[i] != nil must have left no trace in tx. Run may be called again with the same calls, together or one by
 	// one, after a serialization failure or a unique error of the whole batch.
 	Run func(tx *Tx, in []In) (out []Out, errs []error, err error)
 
@@ -143,13 +143,7 @@ var errPanic = errors.New("batch: panic")
 const batchTime = time.Minute
 
 // try runs calls in one transaction. When it returns an error no call was answered.
-func (b *Batcher[In, Out]) try(calls []*call[In, Out]) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			b.DB.opts.Logger.Error("batch panicked", "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("%w: %v", errPanic, p)
-		}
-	}()
+func (b *Batcher[In, Out]) try(calls []*call[In, Out]) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.DB.life), batchTime)
 	defer cancel()
 	in := make([]In, len(calls))
@@ -159,7 +153,7 @@ func (b *Batcher[In, Out]) try(calls []*call[In, Out]) (err error) {
 	var out []Out
 	var errs []error
 	if err := b.DB.write(ctx, func(tx *Tx) (err error) {
-		out, errs, err = b.Run(tx, in)
+		out, errs, err = b.guarded(tx, in)
 		return err
 	}); err != nil {
 		return err
@@ -172,4 +166,19 @@ func (b *Batcher[In, Out]) try(calls []*call[In, Out]) (err error) {
 		c.out = out[i]
 	}
 	return nil
+}
+
+// guarded is Run, of which a panic is an error, as is an answer of the wrong length.
+func (b *Batcher[In, Out]) guarded(tx *Tx, in []In) (out []Out, errs []error, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			b.DB.opts.Logger.Error("batch panicked", "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("%w: %v", errPanic, p)
+		}
+	}()
+	out, errs, err = b.Run(tx, in)
+	if err == nil && (len(out) != len(in) || errs != nil && len(errs) != len(in)) {
+		err = fmt.Errorf("batch: %d answers and %d errors for %d calls", len(out), len(errs), len(in))
+	}
+	return out, errs, err
 }

@@ -63,7 +63,7 @@ func openSQLite(path string, logger *slog.Logger) (_ *sqliteBackend, err error) 
 	if err != nil {
 		return nil, errors.Join(err, w.close())
 	}
-	b.writer = startSQLiteWriter(w)
+	b.writer = startSQLiteWriter(w, logger)
 	b.check = startSQLiteCheckpointer(c, b.writer, logger)
 	return b, nil
 }

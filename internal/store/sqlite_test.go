@@ -112,23 +112,28 @@ func TestAcknowledgedRowsSurviveAKill(t *testing.T) {
 	}
 }
 
-// What a Write answered is in the files at once, not when the log is copied back: a copy of
-// them, as a machine that loses power would leave, has it.
-func TestAnswerIsAfterTheLog(t *testing.T) {
-	dir := t.TempDir()
-	db := storetest.Open(t, "sqlite:"+dir+"/db", time.Now)
-	write(t, db, func(tx *store.Tx) error { return put(tx, "a") })
-	copied := t.TempDir()
-	for _, name := range []string{"db", "db-wal"} {
-		text, err := os.ReadFile(filepath.Join(dir, name))
+// copied copies a database that is open, as a machine that loses power would leave it, and
+// returns the copy's path.
+func copied(t testing.TB, path string) string {
+	to := filepath.Join(t.TempDir(), "db")
+	for _, end := range []string{"", "-wal"} {
+		text, err := os.ReadFile(path + end)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(copied, name), text, 0o600); err != nil {
+		if err := os.WriteFile(to+end, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := names(t, storetest.Open(t, "sqlite:"+copied+"/db", time.Now)); got != "a" {
+	return to
+}
+
+// What a Write answered is in the files at once, not when the log is copied back.
+func TestAnswerIsAfterTheLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	db := storetest.Open(t, "sqlite:"+path, time.Now)
+	write(t, db, func(tx *store.Tx) error { return put(tx, "a") })
+	if got := names(t, storetest.Open(t, "sqlite:"+copied(t, path), time.Now)); got != "a" {
 		t.Errorf("the copy has %q, want a", got)
 	}
 }

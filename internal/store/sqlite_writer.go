@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +43,7 @@ const (
 // ends is stopped between its statements, and only its savepoint is undone.
 type sqliteWriter struct {
 	conn    *sqliteConn
+	logger  *slog.Logger
 	commits atomic.Uint64
 	ended   chan struct{}
 
@@ -63,8 +66,8 @@ type sqliteWriter struct {
 
 var jobs = sync.Pool{New: func() any { return &job{done: make(chan struct{}, 1)} }}
 
-func startSQLiteWriter(c *sqliteConn) *sqliteWriter {
-	w := &sqliteWriter{conn: c, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+func startSQLiteWriter(c *sqliteConn, logger *slog.Logger) *sqliteWriter {
+	w := &sqliteWriter{conn: c, logger: logger, wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	go w.run()
 	return w
 }
@@ -260,7 +263,10 @@ func (w *sqliteWriter) call(j *job) {
 	defer func() {
 		if !returned {
 			j.panicked = recover()
-			j.exited = j.panicked == nil
+			if j.exited = j.panicked == nil; !j.exited {
+				// It is raised again in the caller, where this stack is not to be seen.
+				w.logger.Error("panic in a transaction", "panic", j.panicked, "stack", string(debug.Stack()))
+			}
 		}
 		if returned && j.err == nil {
 			j.err = w.conn.failed // f kept it to itself

@@ -10,7 +10,7 @@ CREATE TABLE event (
     order_key  TEXT NOT NULL,
     target     TEXT NOT NULL,   -- topic that the resource names; '' for none
     body       TEXT NOT NULL,
-    created_at BIGINT NOT NULL,
+    created_at BIGINT NOT NULL, -- when it was appended, or replayed
     due_at     BIGINT NOT NULL, -- when it may be sent, or received, next
     tries      BIGINT NOT NULL, -- how often it was sent or received
     tried_at   BIGINT,          -- when for the first time
