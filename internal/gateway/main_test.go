@@ -145,6 +145,13 @@ func (y *yard) register(name string) {
 
 // open starts a gateway on an address; end closes it and checks that nothing of it is left.
 func (y *yard) open(address string, configure func(s *gateway.Server)) *gate {
+	return y.serve(address, configure, false)
+}
+
+// openTLS is open with TLS.
+func (y *yard) openTLS() *gate { return y.serve("127.0.0.1:0", nil, true) }
+
+func (y *yard) serve(address string, configure func(s *gateway.Server), tls bool) *gate {
 	y.t.Helper()
 	g := &gate{Server: &gateway.Server{Computes: y.computes, Sessions: y.sessions, DB: y.db, Logger: quiet(y.t)}}
 	if configure != nil {
@@ -157,8 +164,13 @@ func (y *yard) open(address string, configure func(s *gateway.Server)) *gate {
 	g.http = httptest.NewUnstartedServer(g.Server)
 	_ = g.http.Listener.Close()
 	g.http.Listener = l
-	g.http.Start()
-	g.url = "ws://" + l.Addr().String()
+	if tls {
+		g.http.StartTLS()
+		g.url = "wss://" + l.Addr().String()
+	} else {
+		g.http.Start()
+		g.url = "ws://" + l.Addr().String()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- g.Run(ctx) }()
