@@ -21,6 +21,7 @@ import (
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/awsapi"
 	"github.com/matchyard/matchyard/internal/config"
+	"github.com/matchyard/matchyard/internal/gateway"
 	"github.com/matchyard/matchyard/internal/listen"
 	"github.com/matchyard/matchyard/internal/metrics"
 	"github.com/matchyard/matchyard/internal/store"
@@ -42,6 +43,7 @@ type App struct {
 	sweeping sync.Mutex // held while ticks run
 	draining atomic.Bool
 
+	gateway  *gateway.Server
 	listener *listen.Listener
 	server   *http.Server
 	admin    net.Listener // nil when there is none
@@ -95,9 +97,39 @@ func (a *App) open(ctx context.Context) error {
 		return err
 	}
 	a.openKeySocket(ctx)
-	a.server = listen.Server(api, tlsConfig, a.logger)
+	a.gateway = &gateway.Server{
+		Computes: &a.rooms.computes, Sessions: &a.rooms.sessions, DB: a.db, Logger: a.logger, Dev: a.config.Dev,
+	}
+	if a.signed != nil {
+		a.gateway.VerifySigV4 = a.verifyDial
+	}
+	a.showSockets()
+	a.server = listen.Server(listen.Split(api, a.gateway), tlsConfig, a.logger)
 	a.adminSrv = adminServer(a.adminHandler(), a.logger)
 	return nil
+}
+
+// showSockets lets the metrics read the gateway's numbers.
+func (a *App) showSockets() {
+	read := func(pick func(gateway.Stats) float64) func() float64 {
+		return func() float64 { return pick(a.gateway.Stats()) }
+	}
+	a.metrics.Gauge("matchyard_sockets", "Sockets of game servers that are open.",
+		read(func(s gateway.Stats) float64 { return float64(s.Sockets) }))
+	for _, c := range []struct {
+		name, help string
+		pick       func(gateway.Stats) int64
+	}{
+		{"accepted", "Sockets of game servers that were accepted.", func(s gateway.Stats) int64 { return s.Accepted }},
+		{"refused", "Sockets of game servers that were refused.", func(s gateway.Stats) int64 { return s.Refused }},
+		{"dropped", "Sockets closed for being slow, silent or wrong.", func(s gateway.Stats) int64 { return s.Dropped }},
+		{"messages", "Messages of game servers.", func(s gateway.Stats) int64 { return s.Requests }},
+		{"failed", "Messages of game servers answered with an error.", func(s gateway.Stats) int64 { return s.Failed }},
+		{"pushes", "Messages sent to game servers that are no answers.", func(s gateway.Stats) int64 { return s.Pushes }},
+		{"unhealthy", "Processes ended for lack of health.", func(s gateway.Stats) int64 { return s.Unhealthy }},
+	} {
+		a.metrics.Counter("matchyard_socket_"+c.name+"_total", c.help, read(func(s gateway.Stats) float64 { return float64(c.pick(s)) }))
+	}
 }
 
 // bind listens on an address, which field of the configuration names.
@@ -184,7 +216,8 @@ func (a *App) Root() *access.Credentials { return a.root }
 func (a *App) Now() time.Time { return a.clock.Now() }
 
 // Serve answers until ctx ends or a listener fails, and then closes everything, in order: no
-// more connections, what is under way finishes, the database. It returns nil when that took
+// more connections, game servers are told to connect again, what is under way finishes, the
+// database. It returns nil when that took
 // less than ten seconds and nothing was cut off. ready is called once requests are
 // answered; it may be nil.
 func (a *App) Serve(ctx context.Context, ready func()) error {
@@ -192,11 +225,16 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var running sync.WaitGroup
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	running.Go(func() { a.sweep(background) })
+	running.Go(func() {
+		if err := a.gateway.Run(background); err != nil {
+			failed <- fmt.Errorf("gateway: %w", err)
+		}
+	})
 	serve := func(name string, s *http.Server, l net.Listener) {
 		running.Go(func() {
-			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			if err := s.Serve(l); !a.draining.Load() {
 				failed <- fmt.Errorf("%s: %w", name, err)
 			}
 		})
@@ -227,18 +265,23 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	return errors.Join(err, a.release())
 }
 
-// finish stops accepting and waits for what is under way until ctx ends; then it cuts it off.
+// finish stops accepting, tells game servers to connect again, and waits for what is under
+// way until ctx ends; then it cuts it off.
 func (a *App) finish(ctx context.Context) error {
-	err := a.server.Shutdown(ctx)
-	if err != nil {
-		err = fmt.Errorf("requests under way were cut off: %w", err)
+	var errs []error
+	_ = a.listener.Close()
+	if err := a.gateway.Close(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("messages of game servers were cut off: %w", err))
+	}
+	if err := a.server.Shutdown(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("requests under way were cut off: %w", err))
 		_ = a.server.Close()
 	}
 	if a.admin != nil {
 		// Profiles run for as long as they were asked to. They are not waited for.
 		_ = a.adminSrv.Close()
 	}
-	return err
+	return errors.Join(errs...)
 }
 
 // release gives back what Open took.
