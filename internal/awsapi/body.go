@@ -69,17 +69,23 @@ func (c *call) fill() error {
 }
 
 func tooLarge(limit int) error {
-	return &apierr.Error{Code: "RequestEntityTooLargeException", Status: http.StatusRequestEntityTooLarge,
-		Message: fmt.Sprintf("The request body is larger than %d bytes.", limit)}
+	return &apierr.Error{
+		Code: "RequestEntityTooLargeException", Status: http.StatusRequestEntityTooLarge,
+		Message: fmt.Sprintf("The request body is larger than %d bytes.", limit),
+	}
 }
 
 // unreadable is the answer to a body that stopped: by the http.Server's read timeout, or
 // because the client went away and will not see it.
 func unreadable(err error) error {
 	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
-		return &apierr.Error{Code: "RequestTimeoutException", Status: http.StatusBadRequest,
-			Message: "The request body did not arrive in time."}
+		return &apierr.Error{
+			Code: "RequestTimeoutException", Status: http.StatusBadRequest,
+			Message: "The request body did not arrive in time.",
+		}
 	}
-	return &apierr.Error{Code: "IncompleteBodyException", Status: http.StatusBadRequest,
-		Message: "The request body ended before its announced length."}
+	return &apierr.Error{
+		Code: "IncompleteBodyException", Status: http.StatusBadRequest,
+		Message: "The request body ended before its announced length.",
+	}
 }

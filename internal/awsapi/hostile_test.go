@@ -310,8 +310,10 @@ func TestAPanicCostsOneRequest(t *testing.T) {
 		},
 	}
 	for name, panics := range trouble {
-		s := &awsapi.Server{Auth: awsapi.Anyone{}, Logger: slog.New(slog.NewJSONHandler(&log, nil)),
-			Operations: awsapi.AllOperations(t, func(context.Context, string, any) (any, error) { panics(); return nil, nil })}
+		s := &awsapi.Server{
+			Auth: awsapi.Anyone{}, Logger: slog.New(slog.NewJSONHandler(&log, nil)),
+			Operations: awsapi.AllOperations(t, func(context.Context, string, any) (any, error) { panics(); return nil, nil }),
+		}
 		srv := listening(t, s, nil)
 		for _, p := range protocols {
 			log.Reset()
@@ -330,8 +332,10 @@ func TestAPanicCostsOneRequest(t *testing.T) {
 // TestAbortHandler: an operation may close the connection without an answer, as net/http
 // has it.
 func TestAbortHandler(t *testing.T) {
-	s := &awsapi.Server{Auth: awsapi.Anyone{}, Logger: quiet,
-		Operations: awsapi.AllOperations(t, func(context.Context, string, any) (any, error) { panic(http.ErrAbortHandler) })}
+	s := &awsapi.Server{
+		Auth: awsapi.Anyone{}, Logger: quiet,
+		Operations: awsapi.AllOperations(t, func(context.Context, string, any) (any, error) { panic(http.ErrAbortHandler) }),
+	}
 	srv := listening(t, s, nil)
 	for _, p := range protocols {
 		r, err := http.NewRequestWithContext(t.Context(), "POST", srv.URL+p.request("ListFleets", nil).URL.Path, http.NoBody)
@@ -363,12 +367,14 @@ var uuid4 = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9
 // TestHeaders of answers over the network, for good answers and bad ones.
 func TestHeaders(t *testing.T) {
 	var seen sync.Map
-	s := &awsapi.Server{Auth: awsapi.Anyone{}, Logger: quiet,
+	s := &awsapi.Server{
+		Auth: awsapi.Anyone{}, Logger: quiet,
 		Now: func() time.Time { return time.Unix(4e9, 0) }, // a virtual clock is not the Date's
 		Operations: awsapi.AllOperations(t, func(ctx context.Context, _ string, in any) (any, error) {
 			seen.Store(awsapi.RequestIDFrom(ctx), in)
 			return nil, nil
-		})}
+		}),
+	}
 	srv := listening(t, s, nil)
 	ids := map[string]bool{}
 	for _, p := range protocols {
@@ -455,8 +461,10 @@ func TestEveryWriteIsLogged(t *testing.T) {
 				continue
 			}
 			delete(line, "time")
-			want := map[string]any{"level": "INFO", "msg": "request", "operation": o.Name, "access_key": "AKID/WITH/SLASH",
-				"request_id": w.Header()["x-amzn-RequestId"][0], "outcome": outcome}
+			want := map[string]any{
+				"level": "INFO", "msg": "request", "operation": o.Name, "access_key": "AKID/WITH/SLASH",
+				"request_id": w.Header()["x-amzn-RequestId"][0], "outcome": outcome,
+			}
 			if fmt.Sprint(line) != fmt.Sprint(want) {
 				t.Errorf("%s: logged %v, want %v", o.Name, line, want)
 			}
@@ -542,8 +550,10 @@ func TestEveryRequestIsObserved(t *testing.T) {
 		serve(s, p.request("DeleteFleet", nil))
 		serve(s, p.request("Nonsense", nil))
 	}
-	want := []string{"ListFleets json OK true", "DeleteFleet json InvalidRequestException true", " json UnknownOperationException true",
-		"ListFleets cbor OK true", "DeleteFleet cbor InvalidRequestException true", " cbor UnknownOperationException true"}
+	want := []string{
+		"ListFleets json OK true", "DeleteFleet json InvalidRequestException true", " json UnknownOperationException true",
+		"ListFleets cbor OK true", "DeleteFleet cbor InvalidRequestException true", " cbor UnknownOperationException true",
+	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

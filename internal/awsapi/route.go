@@ -24,11 +24,15 @@ func (c *call) route() (name string, err error) {
 	}
 	switch {
 	case c.r.Method != http.MethodPost:
-		return "", &apierr.Error{Code: "UnknownOperationException", Status: http.StatusMethodNotAllowed,
-			Message: "Operations are asked for by POST."}
+		return "", &apierr.Error{
+			Code: "UnknownOperationException", Status: http.StatusMethodNotAllowed,
+			Message: "Operations are asked for by POST.",
+		}
 	case len(target) > 0 && len(smithy) > 0: // the two could name different operations
-		return "", &apierr.Error{Code: "UnknownOperationException", Status: http.StatusBadRequest,
-			Message: "A request has X-Amz-Target or Smithy-Protocol, not both."}
+		return "", &apierr.Error{
+			Code: "UnknownOperationException", Status: http.StatusBadRequest,
+			Message: "A request has X-Amz-Target or Smithy-Protocol, not both.",
+		}
 	case len(target) == 1:
 		c.protocol = codec.JSON
 		prefix, name, _ := strings.Cut(target[0], ".")
