@@ -1,0 +1,164 @@
+package compute
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/fleet"
+	"github.com/matchyard/matchyard/internal/store"
+)
+
+// Reserved is a process that ReserveManyTx took, as far as a game session needs to know it.
+type Reserved struct {
+	Key       store.Key
+	Compute   arn.ComputeName
+	IPAddress string
+	DNSName   *string
+	Port      int32
+
+	number int64 // of the message that will start its game session
+}
+
+// ReserveManyTx is ReserveTx for up to n game sessions at once, in a handful of statements
+// however many they are. It returns as many processes as there are, perhaps none. Each must
+// be sent its game session by StartManyTx in the same transaction.
+func (s *Service) ReserveManyTx(tx *store.Tx, f fleet.Fleet, at arn.Location, n int) ([]Reserved, error) {
+	shares, err := shareOut(tx, f, at, n)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Reserved, 0, n)
+	for _, share := range shares {
+		if _, err := tx.Exec(`UPDATE compute SET ready = ready - $2, free = free - $2, hosting = hosting + $2, activating = activating + $2
+			WHERE key = $1`, share.compute, share.n); err != nil {
+			return nil, err
+		}
+		taken, err := takeFree(tx, share.compute, share.n)
+		if err != nil {
+			return nil, err
+		}
+		if int64(len(taken)) != share.n {
+			return nil, fmt.Errorf("compute %d counts %d free processes and has %d", share.compute, share.n, len(taken))
+		}
+		list = append(list, taken...)
+	}
+	return list, nil
+}
+
+// share is how many processes are taken from a compute.
+type share struct {
+	compute store.Key
+	n       int64
+}
+
+// shareOut locks the computes for up to n more game sessions. The one that hosts most stays
+// the one that hosts most with each that it gets, so it gets all it can take.
+func shareOut(tx *store.Tx, f fleet.Fleet, at arn.Location, n int) (shares []share, err error) {
+	locks := []string{""}
+	if tx.Dialect() == store.Postgres {
+		locks = []string{" FOR UPDATE SKIP LOCKED", " FOR UPDATE"}
+	}
+	for _, lock := range locks {
+		shares, err = freeComputes(tx, f, at, n, lock)
+		if err != nil || len(shares) > 0 {
+			return shares, err
+		}
+	}
+	return nil, nil
+}
+
+func freeComputes(tx *store.Tx, f fleet.Fleet, at arn.Location, n int, lock string) (shares []share, err error) {
+	rows, err := tx.Query(`SELECT key, CASE WHEN free < $3 - activating THEN free ELSE $3 - activating END FROM compute
+		WHERE fleet = $1 AND location = $2 AND free > 0 AND activating < $3 ORDER BY hosting DESC, key LIMIT $4`+lock,
+		f.Key, at, int64(f.MaxActivations()), n)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for left := int64(n); rows.Next() && left > 0; {
+		var s share
+		if err := rows.Scan(&s.compute, &s.n); err != nil {
+			return nil, err
+		}
+		s.n = min(s.n, left)
+		left -= s.n
+		shares = append(shares, s)
+	}
+	return shares, rows.Err()
+}
+
+// takeFree makes the processes of a locked compute that are ready for longest HOSTING.
+func takeFree(tx *store.Tx, compute store.Key, n int64) (list []Reserved, err error) {
+	rows, err := tx.Query(`UPDATE process SET status = $2, free = 0, activating = 1, hosted = 1, sent = sent + 1
+		WHERE key IN (SELECT key FROM process WHERE compute = $1 AND free = 1 ORDER BY ready_at, key LIMIT $3)
+		RETURNING key, compute_name, ip_address, dns_name, port, sent`, compute, StatusHosting, n)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r Reserved
+		if err := rows.Scan(&r.Key, &r.Compute, &r.IPAddress, &r.DNSName, &r.Port, &r.number); err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	return list, rows.Err()
+}
+
+// StartManyTx puts the start of its game session into the inbox of each process that this
+// transaction reserved by ReserveManyTx; messages[i] is for processes[i].
+func (s *Service) StartManyTx(tx *store.Tx, processes []Reserved, messages []CreateGameSession) error {
+	rows := make([][]any, len(processes))
+	for i, p := range processes {
+		text, err := json.Marshal(messages[i])
+		if err != nil {
+			return err
+		}
+		rows[i] = []any{p.Key, p.number, string(text)}
+		tx.Notify(ChannelProcess, strconv.FormatInt(int64(p.Key), 10))
+	}
+	return tx.InsertMany(`INSERT INTO process_inbox (process, number, text) VALUES ($1, $2, $3)`, rows)
+}
+
+// FreeTx is how many game sessions each location of a fleet could take now. Locations that
+// could take none are left out.
+func (s *Service) FreeTx(tx *store.Tx, f fleet.Fleet) (map[arn.Location]int, error) {
+	rows, err := tx.Query(`SELECT location, CAST(sum(CASE WHEN free < $2 - activating THEN free ELSE $2 - activating END) AS BIGINT) FROM compute
+		WHERE fleet = $1 AND free > 0 AND activating < $2 GROUP BY location ORDER BY location`, f.Key, int64(f.MaxActivations()))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	free := map[arn.Location]int{}
+	for rows.Next() {
+		var at arn.Location
+		var n int
+		if err := rows.Scan(&at, &n); err != nil {
+			return nil, err
+		}
+		free[at] = n
+	}
+	return free, rows.Err()
+}
+
+// AnyFreeTx tells whether there is a free process at all.
+func (s *Service) AnyFreeTx(tx *store.Tx) (bool, error) {
+	err := tx.QueryRow(`SELECT key FROM compute WHERE free > 0 LIMIT 1`).Scan(new(int64))
+	if errors.Is(err, store.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// WhyNoneTx is why a location of a fleet can take no game session, in words for people.
+func (s *Service) WhyNoneTx(tx *store.Tx, f fleet.Fleet, at arn.Location) (string, error) {
+	err := whyNone(tx, f, at)
+	if errors.Is(err, ErrNoProcess) {
+		return err.Error(), nil
+	}
+	return "", err
+}
