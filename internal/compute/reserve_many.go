@@ -26,24 +26,20 @@ type Reserved struct {
 // however many they are. It returns as many processes as there are, perhaps none. Each must
 // be sent its game session by StartManyTx in the same transaction.
 func (s *Service) ReserveManyTx(tx *store.Tx, f fleet.Fleet, at arn.Location, n int) ([]Reserved, error) {
-	shares, err := shareOut(tx, f, at, n)
-	if err != nil {
-		return nil, err
-	}
-	list := make([]Reserved, 0, n)
-	for _, share := range shares {
-		if _, err := tx.Exec(`UPDATE compute SET ready = ready - $2, free = free - $2, hosting = hosting + $2, activating = activating + $2
-			WHERE key = $1`, share.compute, share.n); err != nil {
-			return nil, err
+	var list []Reserved
+	// Computes are locked few at a time: other transactions want some too.
+	for few := 1; len(list) < n; few = min(2*few, 64) {
+		shares, err := shareOut(tx, f, at, n-len(list), few, len(list) == 0)
+		if err != nil || len(shares) == 0 {
+			return list, err
 		}
-		taken, err := takeFree(tx, share.compute, share.n)
-		if err != nil {
-			return nil, err
+		for _, share := range shares {
+			taken, err := takeShare(tx, share)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, taken...)
 		}
-		if int64(len(taken)) != share.n {
-			return nil, fmt.Errorf("compute %d counts %d free processes and has %d", share.compute, share.n, len(taken))
-		}
-		list = append(list, taken...)
 	}
 	return list, nil
 }
@@ -54,26 +50,24 @@ type share struct {
 	n       int64
 }
 
-// shareOut locks the computes for up to n more game sessions. The one that hosts most stays
-// the one that hosts most with each that it gets, so it gets all it can take.
-func shareOut(tx *store.Tx, f fleet.Fleet, at arn.Location, n int) (shares []share, err error) {
-	locks := []string{""}
-	if tx.Dialect() == store.Postgres {
-		locks = []string{" FOR UPDATE SKIP LOCKED", " FOR UPDATE"}
+// shareOut locks some computes for up to n more game sessions. The one that hosts most stays
+// the one that hosts most with each that it gets, so it gets all it can take. It passes over
+// computes that others have locked; when there are no more than those, it waits for them.
+func shareOut(tx *store.Tx, f fleet.Fleet, at arn.Location, n, few int, wait bool) (shares []share, err error) {
+	if tx.Dialect() == store.SQLite {
+		return freeComputes(tx, f, at, n, few, "")
 	}
-	for _, lock := range locks {
-		shares, err = freeComputes(tx, f, at, n, lock)
-		if err != nil || len(shares) > 0 {
-			return shares, err
-		}
+	shares, err = freeComputes(tx, f, at, n, few, " FOR UPDATE SKIP LOCKED")
+	if err != nil || len(shares) > 0 || !wait {
+		return shares, err
 	}
-	return nil, nil
+	return freeComputes(tx, f, at, n, few, " FOR UPDATE")
 }
 
-func freeComputes(tx *store.Tx, f fleet.Fleet, at arn.Location, n int, lock string) (shares []share, err error) {
+func freeComputes(tx *store.Tx, f fleet.Fleet, at arn.Location, n, few int, lock string) (shares []share, err error) {
 	rows, err := tx.Query(`SELECT key, CASE WHEN free < $3 - activating THEN free ELSE $3 - activating END FROM compute
 		WHERE fleet = $1 AND location = $2 AND free > 0 AND activating < $3 ORDER BY hosting DESC, key LIMIT $4`+lock,
-		f.Key, at, int64(f.MaxActivations()), n)
+		f.Key, at, int64(f.MaxActivations()), few)
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +82,18 @@ func freeComputes(tx *store.Tx, f fleet.Fleet, at arn.Location, n int, lock stri
 		shares = append(shares, s)
 	}
 	return shares, rows.Err()
+}
+
+func takeShare(tx *store.Tx, c share) ([]Reserved, error) {
+	if _, err := tx.Exec(`UPDATE compute SET ready = ready - $2, free = free - $2, hosting = hosting + $2, activating = activating + $2
+		WHERE key = $1`, c.compute, c.n); err != nil {
+		return nil, err
+	}
+	taken, err := takeFree(tx, c.compute, c.n)
+	if err == nil && int64(len(taken)) != c.n {
+		err = fmt.Errorf("compute %d counts %d free processes and has %d", c.compute, c.n, len(taken))
+	}
+	return taken, err
 }
 
 // takeFree makes the processes of a locked compute that are ready for longest HOSTING.
