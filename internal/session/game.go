@@ -97,8 +97,14 @@ func (s *Service) triggerTx(tx *store.Tx, g *game, p compute.Process) error {
 	if err == nil && !ok {
 		return errRaced
 	}
+	if err != nil {
+		return err
+	}
+	if err := s.tellOver(tx, *g, Ended); err != nil {
+		return err
+	}
 	g.status, g.deadline = terminating, nil
-	return err
+	return nil
 }
 
 // forceTx ends the process, which ends the game session through ProcessEnded.
@@ -151,10 +157,13 @@ func (s *Service) Activate(ctx context.Context, process store.Key, gameSession s
 			return err
 		}
 		ok, err := moveGame(tx, g, active, nil)
-		if err == nil && !ok {
+		if err != nil {
+			return err
+		}
+		if !ok {
 			return errRaced
 		}
-		return err
+		return s.tellActivated(tx, g)
 	})
 }
 
@@ -186,8 +195,13 @@ func (s *Service) ProcessEnded(tx *store.Tx, p compute.Process, why compute.EndR
 	if err != nil {
 		return err
 	}
-	_, err = closeGame(tx, g.key, terminated, whyEnded(g, why))
-	return err
+	if _, err = closeGame(tx, g.key, terminated, whyEnded(g, why)); err != nil {
+		return err
+	}
+	if why == compute.Forced { // what is ACTIVATING is only ended so by TerminateGameSession
+		return s.tellOver(tx, g, Ended)
+	}
+	return s.tellOver(tx, g, ProcessLost)
 }
 
 // knownGame is findGame with a NotFoundException.

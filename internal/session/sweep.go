@@ -60,6 +60,9 @@ func (s *Service) expireActivations(tx *store.Tx, now int64) (more bool, err err
 	if !ok {
 		return false, errRaced
 	}
+	if err := s.tellOver(tx, g, NotActivated); err != nil {
+		return false, err
+	}
 	return true, s.Fleets.EventTx(tx, g.fleet, types.EventCodeGameSessionActivationTimeout,
 		"Game session "+string(s.gameARN(g))+" was not activated in time")
 }
