@@ -17,9 +17,10 @@ import (
 
 // Rows of the shape of a player session: an integer key, a parent, two texts, a time.
 const (
-	benchTable  = `CREATE TABLE bench (key BIGINT PRIMARY KEY, parent BIGINT NOT NULL, player TEXT NOT NULL, status TEXT NOT NULL, at BIGINT NOT NULL)`
-	benchInsert = `INSERT INTO bench (key, parent, player, status, at) VALUES ($1, $2, $3, $4, $5)`
-	callers     = 64
+	benchTable       = `CREATE TABLE bench (key BIGINT PRIMARY KEY, parent BIGINT NOT NULL, player TEXT NOT NULL, status TEXT NOT NULL, at BIGINT NOT NULL)`
+	benchTableSQLite = `CREATE TABLE bench (key INTEGER PRIMARY KEY, parent BIGINT NOT NULL, player TEXT NOT NULL, status TEXT NOT NULL, at BIGINT NOT NULL)`
+	benchInsert      = `INSERT INTO bench (key, parent, player, status, at) VALUES ($1, $2, $3, $4, $5)`
+	callers          = 64
 )
 
 func benchEach(b *testing.B, f func(b *testing.B, db *store.DB)) {
@@ -31,7 +32,11 @@ func benchEach(b *testing.B, f func(b *testing.B, db *store.DB)) {
 			}
 			db := storetest.Open(b, url, time.Now)
 			write(b, db, func(tx *store.Tx) error {
-				_, err := tx.Exec(benchTable)
+				table := benchTable
+				if tx.Dialect() == store.SQLite {
+					table = benchTableSQLite
+				}
+				_, err := tx.Exec(table)
 				return err
 			})
 			f(b, db)
@@ -155,7 +160,7 @@ func BenchmarkRaw(b *testing.B) {
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	if _, err := db.Exec(benchTable); err != nil {
+	if _, err := db.Exec(benchTableSQLite); err != nil {
 		b.Fatal(err)
 	}
 	insert, err := db.Prepare(benchInsert)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"strings"
 )
 
@@ -15,9 +16,15 @@ var migrations embed.FS
 // migrationLock is the advisory lock under which PostgreSQL migrates, one node at a time.
 const migrationLock = 0x6d61746368 // "match"
 
+// rowid finds the integer key of a table. SQLite stores a table by it, instead of by a
+// hidden number with an index beside, only when its type is spelt INTEGER, which on
+// PostgreSQL is too small.
+var rowid = regexp.MustCompile(`\bBIGINT( NOT NULL)? PRIMARY KEY`)
+
 // migrate applies every file of migrations/ that this database has not seen, in name
-// order, each in one transaction. Statements end with a semicolon at a line's end. Nodes
-// that start together wait for each other.
+// order, each in one transaction. Statements end with a semicolon at a line's end. A column
+// that is "BIGINT PRIMARY KEY" is what SQLite stores its table by. Nodes that start
+// together wait for each other.
 func (db *DB) migrate(ctx context.Context) error {
 	if err := db.write(ctx, func(tx *Tx) error {
 		if err := lockMigrations(tx); err != nil {
@@ -67,6 +74,9 @@ func apply(tx *Tx, name, text string) error {
 	for statement := range strings.SplitSeq(text, ";\n") {
 		if strings.TrimSpace(statement) == "" {
 			continue
+		}
+		if tx.Dialect() == SQLite {
+			statement = rowid.ReplaceAllString(statement, "INTEGER PRIMARY KEY")
 		}
 		if _, err := tx.Exec(statement); err != nil {
 			return fmt.Errorf("%s: %w", strings.TrimSpace(statement), err)

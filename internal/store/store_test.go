@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/store/storetest"
@@ -59,4 +60,15 @@ func TestKeyUUIDRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// A table with an integer key is stored by it: SQLite has no second tree beside.
+func TestIntegerKeysAreSQLitesRows(t *testing.T) {
+	db := storetest.Open(t, "sqlite:"+t.TempDir()+"/db", time.Now)
+	var indexed int
+	if err := db.Read(t.Context(), func(tx *store.Tx) error {
+		return tx.QueryRow(`SELECT COUNT(*) FROM sqlite_schema WHERE name IN ('sqlite_autoindex_fleet_1', 'sqlite_autoindex_node_number_1')`).Scan(&indexed)
+	}); err != nil || indexed != 0 {
+		t.Errorf("%d indexes beside keys, %v; want none", indexed, err)
+	}
 }
