@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -69,14 +70,32 @@ type running struct {
 	t             *testing.T
 	cmd           *exec.Cmd
 	before, ready string // what it printed on standard output
-	log           *bytes.Buffer
+	log           *log
 	out           io.Reader
+}
+
+// log is what a running program said on standard error so far.
+type log struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // start runs the program until it is ready.
 func start(t *testing.T, env []string, args ...string) *running {
 	t.Helper()
-	r := &running{t: t, cmd: command(context.Background(), env, args...), log: &bytes.Buffer{}}
+	r := &running{t: t, cmd: command(context.Background(), env, args...), log: &log{}}
 	r.cmd.Stderr = r.log
 	out, err := r.cmd.StdoutPipe()
 	if err != nil {
