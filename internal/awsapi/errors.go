@@ -20,6 +20,7 @@ const (
 	unauthorized    = "UnauthorizedException"
 	accessDenied    = "AccessDeniedException"
 	serialization   = "SerializationException"
+	requestCanceled = "RequestCanceledException" // for the metrics: nobody reads it
 )
 
 // fault is an error as the caller sees it.
@@ -47,6 +48,9 @@ func (c *call) faultOf(err error) fault {
 	}
 	if e, ok := errors.AsType[*apierr.Error](err); ok {
 		return fault{e.Code, e.Message, e.Status}
+	}
+	if errors.Is(err, context.Canceled) && c.r.Context().Err() != nil {
+		return fault{requestCanceled, "The client did not wait for the answer.", http.StatusBadRequest}
 	}
 	e, ok := errors.AsType[smithy.APIError](err)
 	if !ok || !model.IsException(e.ErrorCode()) { // another service's errors are not for our callers
@@ -83,18 +87,15 @@ func (c *call) declared(code string) string {
 	return instead
 }
 
-// logFailure logs a fault of ours. A caller that went away is none.
+// logFailure logs a fault of ours.
 func (c *call) logFailure(err error) {
-	if errors.Is(err, context.Canceled) && c.r.Context().Err() != nil {
-		return
-	}
 	name := ""
 	if c.op != nil {
 		name = c.op.Name()
 	}
 	c.server.Logger.LogAttrs(c.r.Context(), slog.LevelError, "request failed",
 		slog.String("operation", name),
-		slog.String("access_key", c.identity.AccessKeyID),
+		slog.String("access_key", c.accessKey()),
 		slog.String("request_id", c.requestID),
 		slog.Any("error", err))
 }

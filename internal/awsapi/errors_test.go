@@ -76,7 +76,7 @@ func newSDK(h http.Handler) sdk {
 func (s sdk) call(t testing.TB, name string, in any) (out any, err error) {
 	t.Helper()
 	got := reflect.ValueOf(s.client).MethodByName(name).Call([]reflect.Value{reflect.ValueOf(t.Context()), reflect.ValueOf(in)})
-	err, _ = got[1].Interface().(error)
+	err, _ = reflect.TypeAssert[error](got[1])
 	return got[0].Interface(), err
 }
 
@@ -163,6 +163,7 @@ func TestErrorsThatAreNotDeclared(t *testing.T) {
 // TestFrameworkErrors: the errors the model does not know keep their code and status.
 func TestFrameworkErrors(t *testing.T) {
 	s := newRecorder(t)
+	throttled, _ := errors.AsType[*apierr.Error](apierr.Throttled())
 	for _, want := range []*apierr.Error{
 		{Code: "MissingAuthenticationTokenException", Message: "Missing Authentication Token", Status: 400},
 		{Code: "IncompleteSignatureException", Message: "no", Status: 400},
@@ -170,7 +171,7 @@ func TestFrameworkErrors(t *testing.T) {
 		{Code: "InvalidSignatureException", Message: "no", Status: 400},
 		{Code: "ExpiredTokenException", Message: "no", Status: 400},
 		{Code: "AccessDeniedException", Message: "no", Status: 400},
-		apierr.Throttled().(*apierr.Error),
+		throttled,
 	} {
 		s.err = fmt.Errorf("wrapped: %w", want)
 		for _, p := range protocols {
@@ -201,7 +202,7 @@ func TestFaultsOfOurs(t *testing.T) {
 			log.Reset()
 			w := serve(s, p.request("ListFleets", nil))
 			e := readError(t, p.decode, w.Body.Bytes())
-			id := w.Header()["x-amzn-RequestId"][0]
+			id := requestID(w)
 			want := "An internal error occurred. The server's log has it under request id " + id + "."
 			if w.Code != 500 || e != (wireError{"InternalServiceException", want, want}) {
 				t.Errorf("%s in %s: got %d %+v", name, p.name, w.Code, e)

@@ -237,7 +237,7 @@ func TestTooLargeABody(t *testing.T) {
 			res, body := send(t, srv.URL, r)
 			runtime.ReadMemStats(&after)
 			e := readError(t, p.decode, body)
-			if res.StatusCode != 413 || e.Type != "RequestEntityTooLargeException" || e.Message != "The request body is larger than 8388608 bytes." || !res.Close {
+			if res.StatusCode != http.StatusRequestEntityTooLarge || e.Type != "RequestEntityTooLargeException" || e.Message != "The request body is larger than 8388608 bytes." || !res.Close {
 				t.Errorf("%s, announced %v: got %d %+v, closed %v", p.name, announced, res.StatusCode, e, res.Close)
 			}
 			limit := uint64(48 << 20) // buffers that double up to the limit
@@ -254,7 +254,7 @@ func TestTooLargeABody(t *testing.T) {
 		tree := sample(t, model.Find("CreateScript").Input, false).(map[string]any)
 		tree["ZipFile"] = make([]byte, 5_000_000)
 		res, body := send(t, srv.URL, p.request("CreateScript", p.encode(t, tree)))
-		if in, ok := s.in.(*gamelift.CreateScriptInput); res.StatusCode != 200 || !ok || len(in.ZipFile) != 5_000_000 {
+		if in, ok := s.in.(*gamelift.CreateScriptInput); res.StatusCode != http.StatusOK || !ok || len(in.ZipFile) != 5_000_000 {
 			t.Errorf("%s: a script of 5,000,000 bytes: %d %.200s", p.name, res.StatusCode, body)
 		}
 	}
@@ -267,11 +267,11 @@ func TestASlowBody(t *testing.T) {
 	for _, p := range protocols {
 		r := p.request("ListFleets", nil)
 		body, w := io.Pipe()
-		t.Cleanup(func() { w.Close() })
+		t.Cleanup(func() { _ = w.Close() })
 		go func() { _, _ = w.Write([]byte("{")) }()
 		r.Body, r.ContentLength = body, 100
 		res, answer := send(t, srv.URL, r)
-		if e := readError(t, p.decode, answer); res.StatusCode != 400 || e.Type != "RequestTimeoutException" || e.Message == "" || !res.Close {
+		if e := readError(t, p.decode, answer); res.StatusCode != http.StatusBadRequest || e.Type != "RequestTimeoutException" || e.Message == "" || !res.Close {
 			t.Errorf("%s: got %d %+v, closed %v", p.name, res.StatusCode, e, res.Close)
 		}
 	}
@@ -297,6 +297,54 @@ func TestABodyThatBreaksOff(t *testing.T) {
 	}
 }
 
+// TestAClientThatGoesAway is no fault of ours: it is neither logged nor counted as one.
+func TestAClientThatGoesAway(t *testing.T) {
+	var log bytes.Buffer
+	codes, started := make(chan string, 1), make(chan struct{})
+	s := &awsapi.Server{
+		Auth: awsapi.Anyone{}, Logger: slog.New(slog.NewJSONHandler(&log, nil)),
+		Observe: func(_, _, code string, _ time.Duration) { codes <- code },
+		Operations: awsapi.AllOperations(t, func(ctx context.Context, _ string, _ any) (any, error) {
+			close(started)
+			<-ctx.Done()
+			return nil, fmt.Errorf("list fleets: %w", ctx.Err())
+		}),
+	}
+	srv := listening(t, s, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, srv.URL, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Amz-Target", "GameLift.ListFleets")
+	go func() {
+		<-started
+		cancel()
+	}()
+	if res, err := http.DefaultTransport.RoundTrip(r); err == nil {
+		res.Body.Close()
+		t.Errorf("got %s", res.Status)
+	}
+	if code := <-codes; code != "RequestCanceledException" || log.Len() > 0 {
+		t.Errorf("got %s, log %s", code, log.String())
+	}
+}
+
+// TestAccessKeysAreLoggedInPart when they are longer than any there are: anybody may claim
+// anything.
+func TestAccessKeysAreLoggedInPart(t *testing.T) {
+	var log bytes.Buffer
+	s := newRecorder(t)
+	s.Logger = slog.New(slog.NewJSONHandler(&log, nil))
+	s.err = errors.New("disk full")
+	r := protocols[0].request("DeleteAlias", inJSON(t, map[string]any{"AliasId": "alias-1"}))
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+strings.Repeat("K", 100000)+"/20261122/us-west-2/gamelift/aws4_request, x")
+	serve(s, r)
+	if log.Len() > 2000 || !strings.Contains(log.String(), `"access_key":"`+strings.Repeat("K", 128)+`…"`) {
+		t.Errorf("%d bytes were logged: %.600s", log.Len(), log.String())
+	}
+}
+
 // TestAPanicCostsOneRequest: it is answered, logged with its stack, and the next request on
 // the same connection goes well.
 func TestAPanicCostsOneRequest(t *testing.T) {
@@ -319,7 +367,7 @@ func TestAPanicCostsOneRequest(t *testing.T) {
 			log.Reset()
 			res, body := send(t, srv.URL, p.request("ListFleets", nil))
 			e := readError(t, p.decode, body)
-			if res.StatusCode != 500 || e.Type != "InternalServiceException" || strings.Contains(e.Message, "s3cr3t") || res.Close {
+			if res.StatusCode != http.StatusInternalServerError || e.Type != "InternalServiceException" || strings.Contains(e.Message, "s3cr3t") || res.Close {
 				t.Errorf("%s in %s: got %d %+v, closed %v", name, p.name, res.StatusCode, e, res.Close)
 			}
 			if !strings.Contains(log.String(), "hostile_test.go") {
@@ -338,7 +386,7 @@ func TestAbortHandler(t *testing.T) {
 	}
 	srv := listening(t, s, nil)
 	for _, p := range protocols {
-		r, err := http.NewRequestWithContext(t.Context(), "POST", srv.URL+p.request("ListFleets", nil).URL.Path, http.NoBody)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL+p.request("ListFleets", nil).URL.Path, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -463,7 +511,7 @@ func TestEveryWriteIsLogged(t *testing.T) {
 			delete(line, "time")
 			want := map[string]any{
 				"level": "INFO", "msg": "request", "operation": o.Name, "access_key": "AKID/WITH/SLASH",
-				"request_id": w.Header()["x-amzn-RequestId"][0], "outcome": outcome,
+				"request_id": requestID(w), "outcome": outcome,
 			}
 			if fmt.Sprint(line) != fmt.Sprint(want) {
 				t.Errorf("%s: logged %v, want %v", o.Name, line, want)

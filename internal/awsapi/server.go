@@ -223,13 +223,23 @@ func (c *call) report() {
 	if c.op != nil && !c.op.facts.ReadOnly() && c.server.Logger.Enabled(c.r.Context(), slog.LevelInfo) {
 		c.server.Logger.LogAttrs(c.r.Context(), slog.LevelInfo, "request",
 			slog.String("operation", name),
-			slog.String("access_key", c.identity.AccessKeyID),
+			slog.String("access_key", c.accessKey()),
 			slog.String("request_id", c.requestID),
 			slog.String("outcome", c.code))
 	}
 	if c.server.Observe != nil {
 		c.server.Observe(name, c.protocol.String(), c.code, c.server.Now().Sub(c.start))
 	}
+}
+
+// accessKey is the caller's, or what a refused request claimed to be, cut to the length that
+// keys have at most.
+func (c *call) accessKey() string {
+	const longest = 128
+	if id := c.identity.AccessKeyID; len(id) > longest {
+		return id[:longest] + "…"
+	}
+	return c.identity.AccessKeyID
 }
 
 // newRequestID makes a version 4 UUID. It names a request in logs and is no secret.

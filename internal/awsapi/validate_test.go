@@ -62,6 +62,16 @@ func serve(s http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
+// requestID is the id of an answer. The header's spelling is AWS's, not the canonical one.
+func requestID(w *httptest.ResponseRecorder) string {
+	for name, id := range w.Header() {
+		if name == "x-amzn-RequestId" && len(id) == 1 {
+			return id[0]
+		}
+	}
+	return ""
+}
+
 // recorder is a server of all 120 operations that keeps the last input.
 type recorder struct {
 	*awsapi.Server

@@ -111,9 +111,8 @@ func TestCapturedRequests(t *testing.T) {
 
 // wholeSeconds cuts the times of an input, which Python sends in whole seconds.
 func wholeSeconds(in any) any {
-	v := reflect.ValueOf(in).Elem()
-	for i := range v.NumField() {
-		if f := v.Field(i); f.Type() == reflect.TypeFor[*time.Time]() && !f.IsNil() {
+	for _, f := range reflect.ValueOf(in).Elem().Fields() {
+		if f.Type() == reflect.TypeFor[*time.Time]() && !f.IsNil() {
 			at := f.Interface().(*time.Time)
 			*at = at.Truncate(time.Second)
 		}

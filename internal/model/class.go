@@ -46,7 +46,7 @@ func (c *class) match(s string) bool {
 	if len(s) < c.min {
 		return false
 	}
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {
 			return c.matchRunes(s[i:])
 		}

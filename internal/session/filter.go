@@ -98,7 +98,7 @@ func parseSort(text string) (*order, error) {
 // compare puts a before b when it is negative. Game sessions that lack the operand come
 // last in both directions, equal ones come by their ids; the order is total.
 func (o *order) compare(a, b *searched) int {
-	c := 0
+	var c int
 	if o.by.kind == textOperand {
 		x, hasX := o.by.text(a)
 		y, hasY := o.by.text(b)

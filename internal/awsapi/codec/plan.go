@@ -140,8 +140,8 @@ func newPlan(t reflect.Type, shape *model.Shape) *Plan {
 // dataFields counts the exported fields that travel; ResultMetadata never does.
 func dataFields(t reflect.Type) int {
 	n := 0
-	for i := range t.NumField() {
-		if f := t.Field(i); f.IsExported() && !f.Anonymous && f.Name != resultFields {
+	for f := range t.Fields() {
+		if f.IsExported() && !f.Anonymous && f.Name != resultFields {
 			n++
 		}
 	}
