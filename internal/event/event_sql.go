@@ -83,9 +83,12 @@ func remove(tx *store.Tx, refs []Ref) error {
 	return err
 }
 
+// holdBack rounds up to whole seconds, so that a clock that steps from one instant to the
+// next does not stop at each event.
 func holdBack(tx *store.Tx, f Failure) error {
+	due := tx.Now.Add(f.Wait + time.Second - 1).Truncate(time.Second)
 	_, err := tx.Exec(`UPDATE event SET due_at = $3, tries = tries + 1, tried_at = COALESCE(tried_at, $4), error = $5
-		WHERE sink = $1 AND key = $2`, f.Sink, f.Key, tx.NowMs()+f.Wait.Milliseconds(), tx.NowMs(), f.Reason)
+		WHERE sink = $1 AND key = $2`, f.Sink, f.Key, due.UnixMilli(), tx.NowMs(), f.Reason)
 	return err
 }
 
@@ -188,21 +191,22 @@ func counts(tx *store.Tx, query string) (map[string]int64, error) {
 	return count, rows.Err()
 }
 
+// orphans goes from sink to sink, of which there are few, and not through all events.
 func orphans(tx *store.Tx) (sinks []string, err error) {
-	rows, err := tx.Query(`SELECT DISTINCT sink FROM event
-		WHERE sink NOT IN (SELECT s.sink FROM event_sink s WHERE s.node IN (SELECT id FROM node)) ORDER BY sink`)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var sink string
-		if err := rows.Scan(&sink); err != nil {
+	for last := ""; ; {
+		var next *string
+		if err := tx.QueryRow(`SELECT MIN(sink) FROM event WHERE sink > $1`, last).Scan(&next); err != nil || next == nil {
+			return sinks, err
+		}
+		last = *next
+		var nodes int64
+		if err := tx.QueryRow(`SELECT COUNT(*) FROM event_sink WHERE sink = $1 AND node IN (SELECT id FROM node)`, last).Scan(&nodes); err != nil {
 			return nil, err
 		}
-		sinks = append(sinks, sink)
+		if nodes == 0 {
+			sinks = append(sinks, last)
+		}
 	}
-	return sinks, rows.Err()
 }
 
 func removeDead(tx *store.Tx, before int64, most int) (int64, error) {
