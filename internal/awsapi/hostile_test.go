@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"runtime"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
+	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/awsapi"
 	"github.com/matchyard/matchyard/internal/model"
@@ -295,6 +297,87 @@ func TestABodyThatBreaksOff(t *testing.T) {
 	if code := <-codes; code != "IncompleteBodyException" || s.name != "" {
 		t.Errorf("got %s, operation %q", code, s.name)
 	}
+}
+
+// TestRequestsDoNotMix: buffers are used again, calls are not, and each of many concurrent
+// requests gets its own answer out of its own input.
+func TestRequestsDoNotMix(t *testing.T) {
+	s := &awsapi.Server{
+		Auth: awsapi.Anyone{}, Logger: quiet,
+		Operations: []awsapi.Operation{
+			awsapi.Op(func(ctx context.Context, in *gamelift.CreatePlayerSessionsInput) (*gamelift.CreatePlayerSessionsOutput, error) {
+				out := &gamelift.CreatePlayerSessionsOutput{}
+				for _, id := range in.PlayerIds {
+					runtime.Gosched()
+					out.PlayerSessions = append(out.PlayerSessions, types.PlayerSession{PlayerId: &id, PlayerData: new(in.PlayerDataMap[id] + awsapi.RequestIDFrom(ctx))})
+				}
+				return out, nil
+			}),
+		},
+	}
+	var all sync.WaitGroup
+	for worker := range 8 {
+		all.Go(func() {
+			for round := range 60 {
+				p := protocols[(worker+round)%2]
+				ids, data := []any{}, map[string]any{}
+				for i := range 1 + (worker*round)%25 {
+					id := fmt.Sprintf("player-%d-%d-%d", worker, round, i)
+					ids, data[id] = append(ids, id), strings.Repeat(id, 1+round)
+				}
+				w := serve(s, p.request("CreatePlayerSessions", p.encode(t, map[string]any{"GameSessionId": "arn", "PlayerIds": ids, "PlayerDataMap": data})))
+				var out struct{ PlayerSessions []map[string]string }
+				if err := p.decode(w.Body.Bytes(), &out); err != nil || len(out.PlayerSessions) != len(ids) {
+					t.Errorf("%v in %d %s", err, w.Code, w.Body)
+					return
+				}
+				for i, got := range out.PlayerSessions {
+					if id := ids[i].(string); got["PlayerId"] != id || got["PlayerData"] != data[id].(string)+requestID(w) {
+						t.Errorf("%s got the answer of %v", id, got)
+						return
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// FuzzServeHTTP: whatever comes, the answer is in the protocol of the request.
+func FuzzServeHTTP(f *testing.F) {
+	f.Add("POST", "/", "GameLift.ListFleets", "", "application/x-amz-json-1.1", []byte(`{"Limit":1}`))
+	f.Add("POST", "/service/GameLift/operation/ListFleets", "", "rpc-v2-cbor", "application/cbor", []byte("\xa1\x65Limit\x01"))
+	f.Add("PUT", "/x", "GameLift.CreateScript", "rpc-v2-cbor", "", []byte{0})
+	s := newRecorder(f)
+	f.Fuzz(func(t *testing.T, method, path, target, smithy, contentType string, body []byte) {
+		r := &http.Request{
+			Method: method, URL: &url.URL{Path: path}, Header: http.Header{},
+			Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
+		}
+		for name, value := range map[string]string{"X-Amz-Target": target, "Smithy-Protocol": smithy, "Content-Type": contentType} {
+			if value != "" {
+				r.Header.Set(name, value)
+			}
+		}
+		w := serve(s, r)
+		if method != http.MethodPost && target == "" && smithy == "" {
+			return // for people
+		}
+		p, form := protocols[0], "application/x-amz-json-1.1"
+		if smithy != "" || contentType == "application/cbor" && target == "" {
+			p, form = protocols[1], "application/cbor"
+		}
+		if w.Code == http.StatusOK {
+			if w.Body.Len() > 0 && w.Header().Get("Content-Type") != form {
+				t.Fatalf("answered in %q, want %s", w.Header().Get("Content-Type"), form)
+			}
+			return
+		}
+		e := readError(t, p.decode, w.Body.Bytes())
+		if w.Code < 400 || w.Code >= 500 || w.Header().Get("Content-Type") != form || e.Type == "" || e.Message == "" || e.Message != e.Lower || requestID(w) == "" {
+			t.Fatalf("%d in %q: %+v", w.Code, w.Header().Get("Content-Type"), e)
+		}
+	})
 }
 
 // TestAClientThatGoesAway is no fault of ours: it is neither logged nor counted as one.
