@@ -26,11 +26,15 @@ var rowid = regexp.MustCompile(`\bBIGINT( NOT NULL)? PRIMARY KEY`)
 // that is "BIGINT PRIMARY KEY" is what SQLite stores its table by. Nodes that start
 // together wait for each other.
 func (db *DB) migrate(ctx context.Context) error {
-	if err := db.write(ctx, func(tx *Tx) error {
+	var done map[string]bool
+	if err := db.write(ctx, func(tx *Tx) (err error) {
 		if err := lockMigrations(tx); err != nil {
 			return err
 		}
-		_, err := tx.Exec(`CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)`)
+		if _, err := tx.Exec(`CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)`); err != nil {
+			return err
+		}
+		done, err = applied(tx)
 		return err
 	}); err != nil {
 		return err
@@ -40,6 +44,9 @@ func (db *DB) migrate(ctx context.Context) error {
 		return err
 	}
 	for _, name := range names {
+		if done[name] {
+			continue
+		}
 		text, err := migrations.ReadFile(name)
 		if err != nil {
 			return err
@@ -51,6 +58,24 @@ func (db *DB) migrate(ctx context.Context) error {
 	return nil
 }
 
+// applied are the names of the migrations this database has seen.
+func applied(tx *Tx) (map[string]bool, error) {
+	rows, err := tx.Query(`SELECT name FROM migration ORDER BY name`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	done := map[string]bool{}
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		done[name] = true
+	}
+	return done, rows.Err()
+}
+
 func lockMigrations(tx *Tx) error {
 	if tx.Dialect() == SQLite {
 		return nil // the file is ours alone
@@ -59,6 +84,7 @@ func lockMigrations(tx *Tx) error {
 	return err
 }
 
+// apply runs a migration unless another node did meanwhile.
 func apply(tx *Tx, name, text string) error {
 	if err := lockMigrations(tx); err != nil {
 		return err

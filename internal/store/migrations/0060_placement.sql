@@ -31,6 +31,7 @@ CREATE TABLE placement (
     players    BIGINT NOT NULL, -- how many desired player sessions
     started_at BIGINT NOT NULL,
     deadline   BIGINT,          -- of a PENDING one
+    latent     BIGINT NOT NULL, -- 1: players sent latencies
     step_at    BIGINT,          -- of a waiting one: when its latency policy relaxes
     ended_at   BIGINT,
     game       BIGINT,          -- game_session.key; this and what follows tell of the attempt under way or fulfilled

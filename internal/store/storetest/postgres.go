@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -97,23 +98,39 @@ func create(t testing.TB, template string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := admin("DROP DATABASE " + name + " WITH (FORCE)"); err != nil {
+		if lifeline != nil {
+			go func() { _ = drop(name) }() // nobody waits: the server goes with all that is left
+			return
+		}
+		if err := drop(name); err != nil {
 			t.Error(err)
 		}
 	})
 	return serverURL + name
 }
 
+// drops is held by whoever drops a database: one at a time, beside the tests.
+var drops sync.Mutex
+
+func drop(name string) error {
+	drops.Lock()
+	defer drops.Unlock()
+	return admin("DROP DATABASE " + name + " WITH (FORCE)")
+}
+
 func admin(statement string) error {
-	ctx := context.Background()
-	c, err := pgx.Connect(ctx, serverURL+"postgres")
+	pool, err := administration()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = c.Close(ctx) }()
-	_, err = c.Exec(ctx, statement)
+	_, err = pool.Exec(context.Background(), statement)
 	return err
 }
+
+// administration is connections for making and dropping databases, kept until the end.
+var administration = sync.OnceValues(func() (*pgxpool.Pool, error) {
+	return pgxpool.New(context.Background(), serverURL+"postgres")
+})
 
 // start makes a cluster in a temporary folder, without fsync, and leaves it to a watcher
 // that stops it when this process ends, however it ends.
