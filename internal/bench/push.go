@@ -29,10 +29,12 @@ func sessionPush(ctx context.Context, o Options, t target) error {
 		}
 		pushed := make(chan push, n)
 		o.logf("session-push%s: opening %d game servers", t.suffix, n)
+		opening := time.Now()
 		hs, err := e.openHosts(ctx, n, pushed)
 		if err != nil {
 			return err
 		}
+		o.logf("session-push%s: opened in %v", t.suffix, time.Since(opening).Round(time.Millisecond))
 		defer hs.close()
 		pushes, answers, err = e.pace(ctx, n, pushed)
 		return err
