@@ -18,9 +18,19 @@ type jsonSource struct {
 	first bool // nothing of the container just entered has been read
 	depth int
 	valid bool // the text is known to be UTF-8
+
+	scratch []byte // where strings with escapes are put together
 }
 
-func (s *jsonSource) reset(in input) { *s = jsonSource{input: in} }
+const keptScratch = 64 << 10
+
+func (s *jsonSource) reset(in input) {
+	scratch := s.scratch
+	if cap(scratch) > keptScratch {
+		scratch = nil
+	}
+	*s = jsonSource{input: in, scratch: scratch}
+}
 
 // next is the next byte that is not space, 0 at the end.
 func (s *jsonSource) next() byte {
@@ -125,23 +135,28 @@ func (s *jsonSource) quoted() (text string, fresh bool, err error) {
 
 // escaped reads on in a string that has a backslash at the position.
 func (s *jsonSource) escaped(start int) (string, error) {
-	b := []byte(s.text[start:s.pos])
+	b := append(s.scratch[:0], s.text[start:s.pos]...)
 	for s.pos < len(s.text) {
-		c := s.text[s.pos]
-		switch {
-		case c == '"':
+		from := s.pos
+		for s.pos < len(s.text) && (plainJSON[s.text[s.pos]] || s.text[s.pos] >= utf8.RuneSelf) {
 			s.pos++
+		}
+		b = append(b, s.text[from:s.pos]...)
+		if s.pos == len(s.text) {
+			break
+		}
+		switch c := s.text[s.pos]; c {
+		case '"':
+			s.pos++
+			s.scratch = b
 			return string(b), nil
-		case c == '\\':
+		case '\\':
 			var err error
 			if b, err = s.escape(b); err != nil {
 				return "", err
 			}
-		case c < 0x20:
-			return "", fmt.Errorf("control character %#02x in a string, at byte %d", c, s.pos)
 		default:
-			b = append(b, c)
-			s.pos++
+			return "", fmt.Errorf("control character %#02x in a string, at byte %d", c, s.pos)
 		}
 	}
 	return "", errTruncated
