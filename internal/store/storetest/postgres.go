@@ -50,7 +50,35 @@ func PostgresURL(t testing.TB) string {
 	if templateErr != nil {
 		t.Fatalf("no database to copy: %v", templateErr)
 	}
-	return create(t, template)
+	if template == "" {
+		return use(t, create(""))
+	}
+	return use(t, next())
+}
+
+// ahead is a database being made while the test before runs.
+var (
+	aheadMu sync.Mutex
+	ahead   chan made
+)
+
+type made struct {
+	name string
+	err  error
+}
+
+// next takes the database made ahead, and has the one after it made.
+func next() made {
+	aheadMu.Lock()
+	ready, after := ahead, make(chan made, 1)
+	ahead = after
+	aheadMu.Unlock()
+	if ready == nil {
+		defer func() { go func() { after <- create(template) }() }()
+		return create(template)
+	}
+	go func() { after <- create(template) }()
+	return <-ready
 }
 
 // EmptyPostgresURL makes a database without any table for this test and returns its URL.
@@ -58,7 +86,7 @@ func PostgresURL(t testing.TB) string {
 func EmptyPostgresURL(t testing.TB) string {
 	t.Helper()
 	server(t)
-	return create(t, "")
+	return use(t, create(""))
 }
 
 // server starts the server when nobody did.
@@ -87,26 +115,31 @@ func migrated() (string, error) {
 	return name, db.Close()
 }
 
-func create(t testing.TB, template string) string {
-	t.Helper()
+func create(template string) made {
 	name := fmt.Sprintf("t%d_%d", os.Getpid(), databases.Add(1))
 	statement := "CREATE DATABASE " + name
 	if template != "" {
 		statement += " TEMPLATE " + template
 	}
-	if err := admin(statement); err != nil {
-		t.Fatal(err)
+	return made{name, admin(statement)}
+}
+
+// use is the URL of a database until the test ends.
+func use(t testing.TB, m made) string {
+	t.Helper()
+	if m.err != nil {
+		t.Fatal(m.err)
 	}
 	t.Cleanup(func() {
 		if lifeline != nil {
-			go func() { _ = drop(name) }() // nobody waits: the server goes with all that is left
+			go func() { _ = drop(m.name) }() // nobody waits: the server goes with all that is left
 			return
 		}
-		if err := drop(name); err != nil {
+		if err := drop(m.name); err != nil {
 			t.Error(err)
 		}
 	})
-	return serverURL + name
+	return serverURL + m.name
 }
 
 // drops is held by whoever drops a database: one at a time, beside the tests.
