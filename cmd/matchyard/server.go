@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -37,6 +38,9 @@ func (c *serveCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) e
 // as heap and are never touched, so they take no memory.
 const ballast = 16 << 20
 
+// longestStop is how long a stop may take, of the ten seconds that are promised.
+const longestStop = 9500 * time.Millisecond
+
 // serve runs a server until a signal comes.
 func (f *flags) serve(ctx context.Context, parsed *kong.Context, out *stdout, dev bool) error {
 	c, err := f.load(parsed, dev)
@@ -49,6 +53,13 @@ func (f *flags) serve(ctx context.Context, parsed *kong.Context, out *stdout, de
 	if err != nil {
 		return err
 	}
+	context.AfterFunc(ctx, func() {
+		// Serve keeps to its time. Should something hang all the same, the program ends.
+		time.AfterFunc(longestStop, func() {
+			c.Logger.Error("stopping takes too long; ending at once")
+			os.Exit(exitFailure)
+		})
+	})
 	return a.Serve(ctx, func() { announce(out, a, c) })
 }
 

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -156,7 +157,7 @@ func (a *App) certificate() (*listen.Certificate, error) {
 	hosts := a.config.TLSHosts
 	for _, address := range []string{a.config.Listen, hostOf(a.config.Advertise)} {
 		if host, _, err := net.SplitHostPort(address); err == nil && host != "" && !unspecified(host) {
-			hosts = append(hosts[:len(hosts):len(hosts)], host)
+			hosts = append(slices.Clip(hosts), host)
 		}
 	}
 	return listen.Own(dir, hosts)

@@ -83,11 +83,11 @@ func (a *App) nextDue(ctx context.Context, stuck map[string]time.Time) (time.Tim
 	now := a.clock.Now()
 	var first time.Time
 	for _, d := range a.duties {
-		at, any, err := d.due(ctx)
+		at, found, err := d.due(ctx)
 		if err != nil {
 			return time.Time{}, fmt.Errorf("%s: next due: %w", d.name, err)
 		}
-		if !any {
+		if !found {
 			continue
 		}
 		if !at.After(now) {

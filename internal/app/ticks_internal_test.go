@@ -61,7 +61,7 @@ func TestAdvanceRunsEachThingAtItsOwnInstant(t *testing.T) {
 	lower, upper := &room{name: "lower"}, &room{name: "upper"}
 	a, _ := manual(lower, upper)
 	start := a.clock.Now()
-	at := func(d time.Duration) time.Time { return start.Add(d) }
+	at := start.Add
 	lower.due = []time.Time{at(10 * time.Second), at(30 * time.Second), at(2 * time.Minute)}
 	upper.due = []time.Time{at(20 * time.Second), at(30 * time.Second), at(61 * time.Second)}
 	now, err := a.Advance(t.Context(), 61*time.Second)
@@ -203,6 +203,33 @@ func TestOneNodeSweeps(t *testing.T) {
 	}
 	if held != 1 {
 		t.Errorf("%d of three nodes hold the lease", held)
+	}
+}
+
+func TestTheLeaseEndsWithTheSweeps(t *testing.T) {
+	url := storetest.PostgresURL(t)
+	var nodes []*App
+	for range 2 {
+		db, err := store.Open(t.Context(), url, store.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = db.Close() }()
+		a, _ := manual()
+		a.clock, a.db = newClock(false), db
+		nodes = append(nodes, a)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	nodes[0].duties = []duty{{name: "one", tick: func(context.Context, time.Time) error { cancel(); return nil }}}
+	done := make(chan struct{})
+	go func() { defer close(done); nodes[0].sweep(ctx) }()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatal("no sweep within 20 s")
+	}
+	if held, err := nodes[1].lease(t.Context()); err != nil || !held {
+		t.Errorf("the other node has the lease: %t, %v", held, err)
 	}
 }
 

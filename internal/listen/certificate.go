@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -178,11 +179,11 @@ func (c *Certificate) reload() {
 
 // stampOf changes when one of the files does.
 func stampOf(paths ...string) string {
-	stamp := ""
+	var stamp strings.Builder
 	for _, p := range paths {
 		if info, err := os.Stat(p); err == nil {
-			stamp += fmt.Sprintf("%d %d;", info.ModTime().UnixNano(), info.Size())
+			_, _ = fmt.Fprintf(&stamp, "%d %d;", info.ModTime().UnixNano(), info.Size())
 		}
 	}
-	return stamp
+	return stamp.String()
 }

@@ -134,25 +134,29 @@ func (e *closedError) Error() string { return fmt.Sprintf("closed with %d", e.co
 func (g *GameServer) read() (Message, error) {
 	_ = g.conn.SetDeadline(time.Now().Add(patience))
 	for {
-		f, err := ws.ReadFrame(g.r)
+		h, err := ws.ReadHeader(g.r)
 		if err != nil {
 			return nil, err
 		}
-		switch f.Header.OpCode {
+		payload, err := io.ReadAll(io.LimitReader(g.r, h.Length))
+		if err != nil {
+			return nil, err
+		}
+		switch h.OpCode {
 		case ws.OpPing:
-			if err := g.write(ws.NewPongFrame(f.Payload)); err != nil {
+			if err := g.write(ws.NewPongFrame(payload)); err != nil {
 				return nil, err
 			}
 		case ws.OpClose:
-			_ = g.write(ws.NewCloseFrame(f.Payload))
+			_ = g.write(ws.NewCloseFrame(payload))
 			_ = g.conn.Close()
-			code, _ := ws.ParseCloseFrameData(f.Payload)
+			code, _ := ws.ParseCloseFrameData(payload)
 			return nil, &closedError{int(code)}
 		case ws.OpText:
 			var m Message
-			return m, json.Unmarshal(f.Payload, &m)
+			return m, json.Unmarshal(payload, &m)
 		default:
-			return nil, fmt.Errorf("a frame of kind %d", f.Header.OpCode)
+			return nil, fmt.Errorf("a frame of kind %d", h.OpCode)
 		}
 	}
 }
