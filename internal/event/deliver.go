@@ -70,7 +70,7 @@ func (l *Log) AllDone(ctx context.Context, refs []Ref) error {
 type Failure struct {
 	Ref
 	Reason string
-	Wait   time.Duration // how long the event, and with it its Order, is held back
+	Until  time.Time     // when the event, and with it its Order, may be tried again
 	MaxAge time.Duration // from this age on it is given up instead; 0: never
 }
 

@@ -83,12 +83,9 @@ func remove(tx *store.Tx, refs []Ref) error {
 	return err
 }
 
-// holdBack rounds up to whole seconds, so that a clock that steps from one instant to the
-// next does not stop at each event.
 func holdBack(tx *store.Tx, f Failure) error {
-	due := tx.Now.Add(f.Wait + time.Second - 1).Truncate(time.Second)
 	_, err := tx.Exec(`UPDATE event SET due_at = $3, tries = tries + 1, tried_at = COALESCE(tried_at, $4), error = $5
-		WHERE sink = $1 AND key = $2`, f.Sink, f.Key, due.UnixMilli(), tx.NowMs(), f.Reason)
+		WHERE sink = $1 AND key = $2`, f.Sink, f.Key, f.Until.UnixMilli(), tx.NowMs(), f.Reason)
 	return err
 }
 

@@ -184,7 +184,7 @@ func TestEachOrderKeepsItsOrderAndHoldsUpNoOther(t *testing.T) {
 		wants(t, "ready", ready(t, l, "a"), "1", "3")
 
 		failed := entries(t, l, "a")[0]
-		if dead, err := l.Failed(t.Context(), event.Failure{Ref: failed.Ref, Reason: "refused", Wait: time.Minute, MaxAge: time.Hour}); err != nil || dead != 0 {
+		if dead, err := l.Failed(t.Context(), event.Failure{Ref: failed.Ref, Reason: "refused", Until: clock.Now().Add(time.Minute), MaxAge: time.Hour}); err != nil || dead != 0 {
 			t.Fatal(dead, err)
 		}
 		wants(t, "while the first is held back", ready(t, l, "a"), "3")
@@ -233,7 +233,7 @@ func TestDeadLettersAndReplay(t *testing.T) {
 		appendAll(t, l, first, second, placed("3"))
 		clock.Advance(time.Hour)
 		e := entries(t, l, "a")[0]
-		dead, err := l.Failed(ctx, event.Failure{Ref: e.Ref, Reason: "status 500", Wait: time.Minute, MaxAge: time.Hour})
+		dead, err := l.Failed(ctx, event.Failure{Ref: e.Ref, Reason: "status 500", Until: clock.Now().Add(time.Minute), MaxAge: time.Hour})
 		if err != nil || dead != 1 {
 			t.Fatalf("%d dead, %v", dead, err)
 		}

@@ -290,10 +290,10 @@ func (c *courier) finish(sending context.Context, r result) {
 		if !ok {
 			f = &failure{reason: r.errs[i].Error()}
 		}
-		wait := c.failedFor(e, f)
+		until := c.failedUntil(e, f)
 		if !f.untried {
 			c.s.failures.Add(1)
-			failures = append(failures, event.Failure{Ref: e.Ref, Reason: f.reason, Wait: wait, MaxAge: c.sink.MaxAge})
+			failures = append(failures, event.Failure{Ref: e.Ref, Reason: f.reason, Until: until, MaxAge: c.sink.MaxAge})
 		}
 	}
 	c.record(sending, failures)
@@ -310,19 +310,19 @@ func (c *courier) succeeded() {
 	}
 }
 
-// failedFor decides what a failure means, for the sink or for the event, and returns for how
-// long the event is held back.
-func (c *courier) failedFor(e event.Entry, f *failure) time.Duration {
+// failedUntil decides what a failure means, for the sink or for the event, and returns until
+// when the event is held back.
+func (c *courier) failedUntil(e event.Entry, f *failure) time.Time {
 	now := c.s.DB.Now()
 	c.mu.Lock()
 	c.state.LastError = f.reason
 	c.mu.Unlock()
 	c.failed[e.Key] = true
 	if p := c.paused(); now.Before(p) {
-		return p.Sub(now) // it was under way when the sink was found to be down
+		return p // it was under way when the sink was found to be down
 	}
 	if f.down == 0 || len(c.failed) < f.down {
-		return backOff(e.Tries)
+		return fullSecond(now.Add(backOff(e.Tries)))
 	}
 	if c.pauses == 0 {
 		c.s.logger().Warn("the sink does not take events; they are kept", slog.String("sink", c.sink.Name), slog.String("reason", f.reason))
@@ -332,9 +332,14 @@ func (c *courier) failedFor(e event.Entry, f *failure) time.Duration {
 		wait = backOff(c.pauses)
 	}
 	c.pauses++
-	c.pause(now.Add(wait))
-	return wait
+	until := fullSecond(now.Add(wait))
+	c.pause(until)
+	return until
 }
+
+// fullSecond rounds up, so that a clock that steps from one due instant to the next does not
+// stop at each event.
+func fullSecond(t time.Time) time.Time { return t.Add(time.Second - 1).Truncate(time.Second) }
 
 // record writes failures down and, where the sink is down, gives up what got too old while
 // it waited.
