@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+
+	"github.com/matchyard/matchyard/internal/webhook"
 )
 
 // Config is everything a server can be told. A field's yaml name is its key in the file, its
@@ -60,6 +62,12 @@ type Config struct {
 	// They are no flags, which other users of the machine could read.
 	RootAccessKeyID     string `yaml:"root-access-key-id" kong:"-"`
 	RootSecretAccessKey string `yaml:"root-secret-access-key" kong:"-"`
+
+	// Sinks are where events go, and Targets the sinks of topics that queues and matchmaking
+	// configurations name as their NotificationTarget, by ARN. See docs/events.md. In the
+	// environment they are YAML or JSON. They are no flags, since sinks have secrets.
+	Sinks   []webhook.Sink    `yaml:"sinks" kong:"-"`
+	Targets map[string]string `yaml:"targets" kong:"-"`
 
 	// What follows is set by the program and not by its user.
 

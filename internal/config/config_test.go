@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/matchyard/matchyard/internal/config"
+	"github.com/matchyard/matchyard/internal/webhook"
 )
 
 func env(pairs ...string) func(string) (string, bool) {
@@ -65,6 +66,11 @@ func TestEveryFieldCanBeSetFromTheFileAndTheEnvironment(t *testing.T) {
 			text, inFile = "true", "true"
 		case reflect.TypeFor[[]string]():
 			text, inFile = "one, two", "[one, two]"
+		case reflect.TypeFor[[]webhook.Sink]():
+			text = `[{"name": "a", "kind": "webhook", "url": "https://a.example", "secrets": ["x"], "timeout": "3s", "allow-private": true}]`
+			inFile = "[{name: a, kind: webhook, url: https://a.example, secrets: [x], timeout: 3s, allow-private: true}]"
+		case reflect.TypeFor[map[string]string]():
+			text, inFile = "{a: b}", "{a: b}"
 		}
 		fromFile, err := config.Load(config.Sources{File: file(t, key+": "+inFile)})
 		if err != nil {
@@ -87,6 +93,8 @@ func TestUnreadableSources(t *testing.T) {
 		"Public":           {File: file(t, "public: perhaps")},
 		"no such file":     {File: filepath.Join(t.TempDir(), "none.yaml")},
 		"MATCHYARD_PUBLIC": {Env: env("MATCHYARD_PUBLIC", "perhaps")},
+		"urll":             {File: file(t, "sinks: [{name: a, urll: b}]")},
+		"MATCHYARD_SINKS":  {Env: env("MATCHYARD_SINKS", "a, b")},
 	} {
 		_, err := config.Load(s)
 		if err == nil || !strings.Contains(err.Error(), name) {
@@ -145,6 +153,9 @@ func TestValidateNamesTheField(t *testing.T) {
 		{dev(func(c *config.Config) { c.LogLevel = "loud" }), "log-level: "},
 		{dev(func(c *config.Config) { c.LogFormat = "xml" }), "log-format: "},
 		{dev(func(c *config.Config) { c.RootAccessKeyID = "x" }), "root-access-key-id: "},
+		{dev(func(c *config.Config) { c.Sinks = []webhook.Sink{{Name: "a", Kind: webhook.SQS}} }), ""},
+		{dev(func(c *config.Config) { c.Sinks = []webhook.Sink{{Name: "a", Kind: "fax"}} }), "sinks: a: kind: "},
+		{dev(func(c *config.Config) { c.Targets = map[string]string{"arn:aws:sns:us-west-2::t": "a"} }), "targets: "},
 		{serve(func(c *config.Config) { c.Store = "" }), "store: a server needs a database"},
 		{serve(func(c *config.Config) { c.Clock = config.Manual }), "clock: "},
 		{serve(func(c *config.Config) { c.Ephemeral = true }), "ephemeral: "},

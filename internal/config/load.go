@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/matchyard/matchyard/internal/webhook"
 )
 
 // Sources are the places a configuration is read from, besides its defaults. The zero value
@@ -92,7 +94,7 @@ func fields(c *Config) []field {
 	return all
 }
 
-// set reads a value from text. Lists are separated by commas.
+// set reads a value from text. Lists are separated by commas; what has more form is YAML.
 func (f field) set(text string) error {
 	switch to := f.value.Addr().Interface().(type) {
 	case *string:
@@ -109,6 +111,10 @@ func (f field) set(text string) error {
 			if item = strings.TrimSpace(item); item != "" {
 				*to = append(*to, item)
 			}
+		}
+	case *[]webhook.Sink, *map[string]string:
+		if err := yaml.UnmarshalWithOptions([]byte(text), to, yaml.Strict()); err != nil {
+			return errors.New(yaml.FormatError(err, false, false))
 		}
 	default:
 		panic(fmt.Sprintf("config: %s has a type that set does not know", f.name))

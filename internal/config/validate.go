@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/matchyard/matchyard/internal/webhook"
 )
 
 var (
@@ -49,6 +51,9 @@ func (c Config) Validate() error {
 	}
 	if (c.RootAccessKeyID == "") != (c.RootSecretAccessKey == "") {
 		wrong("root-access-key-id", "a key and its secret (root-secret-access-key) are given together")
+	}
+	if err := webhook.Check(c.Sinks, c.Targets); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
