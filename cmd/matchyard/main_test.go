@@ -358,3 +358,25 @@ func TestFlagsAreTheFilesKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestTheReferenceListsEverySetting holds docs/running.md to the configuration.
+func TestTheReferenceListsEverySetting(t *testing.T) {
+	text, err := os.ReadFile("../../docs/running.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for f := range reflect.TypeFor[config.Config]().Fields() {
+		name := f.Tag.Get("yaml")
+		if name == "-" {
+			continue
+		}
+		row := regexp.MustCompile(`(?m)^\|[^|]*` + "`" + name + "`" + `[^|]*\|([^|]*)\|`).FindSubmatch(text)
+		if row == nil {
+			t.Errorf("docs/running.md does not list %s", name)
+			continue
+		}
+		if def := f.Tag.Get("default"); def != "" && !strings.Contains(string(row[1]), "`"+def+"`") {
+			t.Errorf("docs/running.md: the default of %s is %s, not%s", name, def, row[1])
+		}
+	}
+}
