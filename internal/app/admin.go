@@ -46,6 +46,7 @@ func (a *App) adminHandler() http.Handler {
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("GET /{$}", a.front)
+	a.events.Admin(mux)
 	if a.config.Dev {
 		mux.HandleFunc("GET /clock", a.showClock)
 		mux.HandleFunc("POST /clock/advance", a.advanceClock)
@@ -122,6 +123,7 @@ func (a *App) front(w http.ResponseWriter, _ *http.Request) {
 <li><a href="/readyz">readyz</a>, <a href="/livez">livez</a>
 <li><a href="/metrics">metrics</a>
 <li><a href="/version">version</a>
+<li><a href="/events">events</a>, <a href="/events/dead">those given up</a>
 <li><a href="/debug/pprof/">profiles</a>
 </ul>
 </html>

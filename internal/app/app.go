@@ -26,6 +26,7 @@ import (
 	"github.com/matchyard/matchyard/internal/listen"
 	"github.com/matchyard/matchyard/internal/metrics"
 	"github.com/matchyard/matchyard/internal/store"
+	"github.com/matchyard/matchyard/internal/webhook"
 )
 
 // drain is how long a server that was told to stop waits for what is under way. With what
@@ -44,6 +45,7 @@ type App struct {
 	sweeping sync.Mutex // held while ticks run
 	draining atomic.Bool
 
+	events   *webhook.Server
 	gateway  *gateway.Server
 	listener *listen.Listener
 	server   *http.Server
@@ -97,6 +99,9 @@ func (a *App) open(ctx context.Context) error {
 	if err := a.guard(ctx, api); err != nil {
 		return err
 	}
+	if err := a.openEvents(ctx); err != nil {
+		return err
+	}
 	a.openKeySocket(ctx)
 	a.gateway = &gateway.Server{
 		Computes: &a.rooms.computes, Sessions: &a.rooms.sessions, DB: a.db, Logger: a.logger, Dev: a.config.Dev,
@@ -105,7 +110,7 @@ func (a *App) open(ctx context.Context) error {
 		a.gateway.VerifySigV4 = a.verifyDial
 	}
 	a.showSockets()
-	a.server = listen.Server(listen.Split(api, a.gateway), tlsConfig, a.logger)
+	a.server = listen.Server(listen.Split(a.events.Handler(api), a.gateway), tlsConfig, a.logger)
 	a.adminSrv = adminServer(a.adminHandler(), a.logger)
 	return nil
 }
@@ -228,6 +233,7 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	var running sync.WaitGroup
 	failed := make(chan error, 4)
 	running.Go(func() { a.sweep(background) })
+	running.Go(func() { a.events.Run(background) })
 	running.Go(func() {
 		if err := a.gateway.Run(background); err != nil {
 			failed <- fmt.Errorf("gateway: %w", err)
@@ -271,6 +277,7 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 func (a *App) finish(ctx context.Context) error {
 	var errs []error
 	_ = a.listener.Close()
+	a.events.Close()
 	if err := a.gateway.Close(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("messages of game servers were cut off: %w", err))
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/matchyard/matchyard/internal/model"
 	"github.com/matchyard/matchyard/internal/sigv4"
 	"github.com/matchyard/matchyard/internal/store"
+	"github.com/matchyard/matchyard/internal/webhook"
 )
 
 // guard sets who may call: anyone in development, else whoever signs with a key. It sees to
@@ -51,7 +52,7 @@ func (a *App) guard(ctx context.Context, api *awsapi.Server) error {
 
 // accessRoom is the room of access keys, over a database.
 func accessRoom(db *store.DB, c config.Config) (*access.Service, error) {
-	keys := &access.Service{DB: db}
+	keys := &access.Service{DB: db, Operations: webhook.Operations()}
 	for _, o := range model.Operations {
 		keys.Operations = append(keys.Operations, o.Name)
 	}

@@ -3,6 +3,7 @@ package app
 import (
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/event"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/session"
 	"github.com/matchyard/matchyard/internal/store"
@@ -11,6 +12,7 @@ import (
 
 // rooms are all rooms, wired to each other. They are reached by pointer and not copied.
 type rooms struct {
+	events   event.Log
 	tags     tag.Service
 	fleets   fleet.Service
 	computes compute.Service
@@ -21,6 +23,7 @@ type rooms struct {
 // endpoint is the URL that game servers are told to dial.
 func wire(db *store.DB, home arn.Home, endpoint func() string) *rooms {
 	r := &rooms{}
+	r.events = event.Log{DB: db, Home: home}
 	r.tags = tag.Service{DB: db, Exists: r.fleets.ExistsTx}
 	r.fleets = fleet.Service{
 		DB: db, Home: home, Tags: &r.tags,
@@ -51,6 +54,7 @@ func (r *rooms) counts(tx *store.Tx, id arn.FleetID, at arn.Location) (fleet.Cou
 // the ground up, so that what a lower room ends is seen by the one above.
 func (r *rooms) duties() []duty {
 	return []duty{
+		{name: "event", tick: r.events.Tick, due: r.events.Due},
 		{name: "fleet", tick: r.fleets.Tick, due: r.fleets.Due},
 		{name: "compute", tick: r.computes.Tick, due: r.computes.Due, wall: true}, // nodes die in wall time
 		{name: "session", tick: r.sessions.Tick, due: r.sessions.Due},

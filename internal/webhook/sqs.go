@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,6 +23,18 @@ const (
 	sqsType      = "application/x-amz-json-1.0"
 	mostRequest  = 256 << 10
 )
+
+// SigningName is the service that requests to queues are signed for.
+const SigningName = "sqs"
+
+// Operations are the names of what callers may be allowed to do, as in "sqs:ReceiveMessage".
+func Operations() []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(queueOperations)) {
+		names = append(names, SigningName+":"+name)
+	}
+	return names
+}
 
 // Handler answers the requests of SQS clients and the confirmations of SNS receivers, and
 // leaves all others to next.
@@ -104,7 +118,7 @@ func (s *Server) doSQS(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, &queueError{code: "SerializationException", text: "The request body is not the JSON of " + name + "."}
 	}
 	if s.Authorize != nil {
-		if err := s.Authorize(r.Context(), who, "sqs:"+name, in); err != nil {
+		if err := s.Authorize(r.Context(), who, SigningName+":"+name, in); err != nil {
 			return nil, err
 		}
 	}
