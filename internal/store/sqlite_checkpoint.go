@@ -63,8 +63,10 @@ func (k *sqliteCheckpointer) run() {
 			idle := now.Sub(at) >= checkIdle
 			if err := k.look(idle); err != nil {
 				k.logger.Warn("checkpoint failed", "error", err)
+				tick.Reset(checkIdle)
 				continue
 			}
+			tick.Reset(checkEvery)
 			clean = idle
 		}
 	}
