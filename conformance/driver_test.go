@@ -38,13 +38,13 @@ type driver struct {
 
 // request is a line to a driver.
 type request struct {
-	ID       int      `json:"id"`
-	Do       string   `json:"do"`
-	Endpoint string   `json:"endpoint,omitempty"`
-	Protocol string   `json:"protocol,omitempty"`
-	Keys     []string `json:"keys,omitempty"`
-	Op       string   `json:"op,omitempty"`
-	Params   object   `json:"params,omitempty"`
+	ID       int    `json:"id"`
+	Do       string `json:"do"`
+	Endpoint string `json:"endpoint,omitempty"`
+	Protocol string `json:"protocol,omitempty"`
+	Keys     []any  `json:"keys,omitempty"`
+	Op       string `json:"op,omitempty"`
+	Params   object `json:"params,omitempty"`
 	// Unchecked keeps botocore from checking the parameters itself.
 	Unchecked bool `json:"unchecked,omitempty"`
 
@@ -62,6 +62,7 @@ type reply struct {
 	Resume     *string
 	Calls      []object
 	Operations map[string][]string
+	Declared   map[string][]string // the exceptions of each operation
 	Violations []violation
 	Error      *callError
 }

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"os/exec"
@@ -168,15 +169,31 @@ func (g *game) ends(t testing.TB) int {
 // session makes a game session and waits until its game server has activated it.
 func (w *world) session(t testing.TB, in *gamelift.CreateGameSessionInput) *types.GameSession {
 	t.Helper()
-	in.FleetId, in.Location = &w.fleet, &w.location
-	out, err := w.api.CreateGameSession(t.Context(), in)
-	check(t, err)
+	made := w.create(t, in)
 	var now *types.GameSession
 	eventually(t, "the game session is ACTIVE", func() bool {
-		now = w.describe(t, *out.GameSession.GameSessionId)
+		now = w.describe(t, *made.GameSessionId)
 		return now.Status == types.GameSessionStatusActive
 	})
 	return now
+}
+
+// create makes a game session on the world's fleet. A game server that just became ready
+// can take one once its first health report has come, which the SDK sends on its own time.
+func (w *world) create(t testing.TB, in *gamelift.CreateGameSessionInput) *types.GameSession {
+	t.Helper()
+	in.FleetId, in.Location = &w.fleet, &w.location
+	var made *types.GameSession
+	eventually(t, "a game server takes a game session", func() bool {
+		out, err := w.api.CreateGameSession(t.Context(), in)
+		if _, full := errors.AsType[*types.FleetCapacityExceededException](err); full {
+			return false
+		}
+		check(t, err)
+		made = out.GameSession
+		return true
+	})
+	return made
 }
 
 // room is a game session of max players with the game server that hosts it.

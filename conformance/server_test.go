@@ -30,7 +30,7 @@ type server struct {
 	store string // "" for the SQLite database in data
 
 	// The access key of its callers; dev takes any.
-	key, secret string
+	key, secret, token string
 
 	args []string
 	env  []string
@@ -223,3 +223,18 @@ func eventually(t testing.TB, what string, f func() bool) {
 
 // httpClient holds as many connections as a storm of callers needs.
 var httpClient = &http.Client{Transport: &http.Transport{MaxIdleConns: 1000, MaxIdleConnsPerHost: 1000}, Timeout: time.Minute}
+
+// as is the same server to a caller with other credentials.
+func (s *server) as(key, secret, token string) *server {
+	other := *s
+	other.key, other.secret, other.token = key, secret, token
+	return &other
+}
+
+// keys are the caller's credentials as drivers take them.
+func (s *server) keys() []any {
+	if s.token == "" {
+		return []any{s.key, s.secret, nil}
+	}
+	return []any{s.key, s.secret, s.token}
+}

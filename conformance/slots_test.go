@@ -199,12 +199,16 @@ func lastHundredSlots(t *testing.T, w *world, apis ...*gamelift.Client) {
 	w.counts(t, *g.GameSessionId, 200, 200)
 }
 
-// serve starts `matchyard serve` on a database, with a root key.
+// serve starts `matchyard serve` with a root key, on a database or on SQLite in its folder.
 func serve(t *testing.T, url string) *server {
 	t.Helper()
 	s := &server{data: t.TempDir(), store: url, key: "AKIDROOTROOTROOTROOT", secret: "a-secret-for-tests-of-forty-characters-0"}
 	s.env = []string{"MATCHYARD_ROOT_ACCESS_KEY_ID=" + s.key, "MATCHYARD_ROOT_SECRET_ACCESS_KEY=" + s.secret}
-	s.args = []string{"serve", "--data", s.data, "--store", url, "--log-level", "warn"}
+	s.args = []string{"serve", "--data", s.data, "--log-level", "warn"}
+	if url == "" {
+		s.store = "sqlite:" + s.data + "/matchyard.db"
+	}
+	s.args = append(s.args, "--store", s.store)
 	s.start(t, "127.0.0.1:0", "127.0.0.1:0")
 	return s
 }

@@ -23,7 +23,7 @@ function client(asked) {
       new sdk.GameLiftClient({
         region: "us-west-2",
         endpoint: asked.endpoint,
-        credentials: { accessKeyId, secretAccessKey, sessionToken },
+        credentials: { accessKeyId, secretAccessKey, sessionToken: sessionToken ?? undefined },
         maxAttempts: 1,
         ...(asked.protocol === "cbor" && { protocol: AwsSmithyRpcV2CborProtocol }),
       }),

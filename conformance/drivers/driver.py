@@ -173,15 +173,16 @@ def shape_members(shape, path, seen, into):
 
 
 def knows(_):
-    """Every operation of the installed model and the members of its output."""
+    """Every operation of the installed model, the members of its output, its exceptions."""
     session = botocore.session.get_session()
     service = session.get_service_model("gamelift")
-    result = {}
+    members, declared = {}, {}
     for name in service.operation_names:
-        members = []
-        shape_members(service.operation_model(name).output_shape, [], frozenset(), members)
-        result[name] = members
-    return {"operations": result}
+        operation = service.operation_model(name)
+        members[name] = []
+        shape_members(operation.output_shape, [], frozenset(), members[name])
+        declared[name] = [shape.name for shape in operation.error_shapes]
+    return {"operations": members, "declared": declared}
 
 
 def violations(_):

@@ -161,7 +161,7 @@ func knows(client any) map[string][]string {
 	for i := range t.NumMethod() {
 		m := t.Method(i)
 		if m.Type.NumIn() == 4 && m.Type.NumOut() == 2 {
-			var into []string
+			into := []string{}
 			members(m.Type.Out(0), "", map[reflect.Type]bool{}, &into)
 			all[m.Name] = into
 		}
