@@ -60,6 +60,8 @@ func TestEveryRequestIsAnsweredInItsProtocol(t *testing.T) {
 		{"operation with namespace", "POST", "/service/GameLift/operation/com.amazonaws.gamelift.ListFleets", []header{smithy}, 404, cborType},
 		{"another service in CBOR", "POST", "/service/XGameLift/operation/ListFleets", []header{smithy}, 404, cborType},
 		{"path too short", "POST", "/GameLift/operation/ListFleets", []header{smithy}, 404, cborType},
+		{"another word for service", "POST", "/services/GameLift/operation/ListFleets", []header{smithy}, 404, cborType},
+		{"another word for operation", "POST", "/service/GameLift/operations/ListFleets", []header{smithy}, 404, cborType},
 		{"path that goes on", "POST", "/service/GameLift/operation/ListFleets/", []header{smithy}, 404, cborType},
 		{"no path", "POST", "/", []header{smithy}, 404, cborType},
 		{"only the content type", "POST", "/service/GameLift/operation/ListFleets", []header{{"Content-Type", cborType}}, 404, cborType},
@@ -123,7 +125,7 @@ func TestBodiesThatAreNotBodies(t *testing.T) {
 			"\xa1\x65Limit\xfb\x3f\xf0\x00\x00\x00\x00\x00\x00", "\xa1\x65Limit\x1a\x80\x00\x00\x00", "\xa1\x65Limit\x1b\xff\xff\xff\xff\xff\xff\xff\xff", "\xa1\x65Limit\x3b\xff\xff\xff\xff\xff\xff\xff\xff",
 			"\xa1\x65Limit\x611", "\xa1\x65Limit\xf5", "\xa1\x65Limit\xc1\x01\x01", "\xa1\x67BuildId\x41x", "\xa1\x67BuildId\x62\xff\xff", "\xa1\x67BuildId\x61", "\xa1\x67BuildId\x7f\x61x", "\xa1\x67BuildId\x7f\x41x\xff",
 			"\xa1\x67BuildId\x7f\x7f\xff\xff", "\xa1\x67BuildId\x01", "\xa1\x01\x01", "\xa1\x41x\x01", "\xa1\xf6\x01", "\xbf\x65Limit\xff", "\xa1\x61x\xf8\x10", "\xa1\x61x\xff", "\xa1\x61x\xfc",
-			"\xbb\x00\x00\x00\xff\xff\xff\xff\xff", "\xbb\xff\xff\xff\xff\xff\xff\xff\xff", "\xa1\x61x" + huge, "\xa1\x61x\x5b\x7f\xff\xff\xff\xff\xff\xff\xff", "\xa1\x61x\x7b\xff\xff\xff\xff\xff\xff\xff\xff",
+			"\xbb\x00\x00\x00\xff\xff\xff\xff\xff", "\xbb\xff\xff\xff\xff\xff\xff\xff\xff\xff", "\xa1\x61x\x9b\xff\xff\xff\xff\xff\xff\xff\xff\xff", "\xbb\xff\xff\xff\xff\xff\xff\xff\xff", "\xa1\x61x" + huge, "\xa1\x61x\x5b\x7f\xff\xff\xff\xff\xff\xff\xff", "\xa1\x61x\x7b\xff\xff\xff\xff\xff\xff\xff\xff",
 			"\xa1\x67BuildId\x7b\x00\x00\x00\xff\xff\xff\xff\xff", "\x7b\xff\xff\xff\xff\xff\xff\xff\xff", "\xa1\x61x" + strings.Repeat("\xc1", 100000),
 			deep("\xa1\x61x", "\x01", "", 65), deep("\xa1\x61x", "\x01", "", 500000), "\xa1\x61x" + strings.Repeat("\x81", 500000) + "\x01", "\xa1\x61x" + strings.Repeat("\x9f", 2000000), "\xa1\x61x" + strings.Repeat("\xbf", 100),
 		},
@@ -251,7 +253,17 @@ func TestTooLargeABody(t *testing.T) {
 			}
 		}
 	}
-	// The largest body there is arrives.
+	// net/http closes by itself only what it does not want to read to its end.
+	s.MaxBody = 100
+	if w := serve(s, protocols[0].request("CreateScript", make([]byte, 101))); w.Code != http.StatusRequestEntityTooLarge || w.Header().Get("Connection") != "close" {
+		t.Errorf("one byte too many: %d, Connection %q", w.Code, w.Header().Get("Connection"))
+	}
+}
+
+// TestTheLargestBody there is, that of a script, arrives.
+func TestTheLargestBody(t *testing.T) {
+	s := newRecorder(t)
+	srv := listening(t, s, nil)
 	for _, p := range protocols {
 		tree := sample(t, model.Find("CreateScript").Input, false).(map[string]any)
 		tree["ZipFile"] = make([]byte, 5_000_000)
