@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -17,6 +18,9 @@ type text struct {
 
 const placementColumns = `p.key, p.id, p.queue, p.queue_name, p.status, p.maximum, p.players, p.started_at, p.deadline, p.ended_at,
 	p.game, p.game_arn, p.location, p.ip, p.dns, p.port`
+
+// bareColumns are for RETURNING, where SQLite knows no other name of a table than its own.
+var bareColumns = strings.ReplaceAll(placementColumns, "p.", "")
 
 func (p *placement) targets() []any {
 	return []any{
@@ -114,7 +118,7 @@ func textsOf(tx *store.Tx, keys []int64) (map[store.Key]*text, error) {
 // insertPlacements writes new placements.
 func insertPlacements(tx *store.Tx, rows, texts, waits [][]any) error {
 	if err := tx.InsertMany(`INSERT INTO placement (status, key, id, queue, queue_name, maximum, players, started_at, deadline, latent, step_at,
-		game, game_arn, location, ip, dns, port) VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`, rows); err != nil {
+		game, game_arn, location, ip, dns, port) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`, rows); err != nil {
 		return err
 	}
 	if err := tx.InsertMany(`INSERT INTO placement_text (placement, request, trace) VALUES ($1, $2, $3)`, texts); err != nil {
@@ -164,8 +168,8 @@ func waitAgain(tx *store.Tx, p placement, step *int64) error {
 // fulfil makes the placement of a game session that became ACTIVE FULFILLED. The error is
 // store.ErrNoRows when there is none.
 func fulfil(tx *store.Tx, game store.Key) (p placement, err error) {
-	err = tx.QueryRow(`UPDATE placement AS p SET status = 2, ended_at = $2, deadline = NULL WHERE game = $1 AND status = 1
-		RETURNING `+placementColumns, game, tx.NowMs()).Scan(p.targets()...)
+	err = tx.QueryRow(`UPDATE placement SET status = 2, ended_at = $2, deadline = NULL WHERE game = $1 AND status = 1
+		RETURNING `+bareColumns, game, tx.NowMs()).Scan(p.targets()...)
 	return p, err
 }
 

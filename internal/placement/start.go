@@ -193,7 +193,7 @@ func (s *Service) admitTx(tx *store.Tx, q queue, claims []*claim) error {
 			step = c.stepAt(until)
 		}
 		rows[i] = []any{
-			c.key, c.id, c.queue, c.queueName, c.maximum, c.players, c.startedAt, c.deadline, c.asked.latent(), step,
+			pending, c.key, c.id, c.queue, c.queueName, c.maximum, c.players, c.startedAt, c.deadline, c.asked.latent(), step,
 			c.game, c.gameARN, c.location, c.ip, c.dns, c.port,
 		}
 		texts[i] = []any{c.key, c.text, c.trace.marshal()}

@@ -59,18 +59,18 @@ func (s *Service) StartManyTx(tx *store.Tx, list []Starting) ([]Started, error) 
 			return nil, err
 		}
 		games[i] = []any{
-			g.key, g.id, g.fleetKey, g.fleet, g.location, g.status, g.policy, g.protection, g.maximum,
+			g.players, g.key, g.id, g.fleetKey, g.fleet, g.location, g.status, g.policy, g.protection, g.maximum,
 			g.process, g.compute, g.ip, g.dns, g.port, g.createdAt, g.deadline,
 		}
-		texts[i] = []any{g.key, g.name, string(properties), g.data, g.matchmaker}
+		texts[i] = []any{g.print, g.key, g.name, string(properties), g.data, g.matchmaker}
 		processes[i], messages[i] = n.Process, s.startMessage(g)
 		started[i] = Started{g.key, s.gameARN(g)}
 	}
 	if err := tx.InsertMany(`INSERT INTO game_session (players, key, id, fleet, fleet_id, location, status, policy, protection, maximum,
-		process, compute, ip, dns, port, created_at, deadline) VALUES (0, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`, games); err != nil {
+		process, compute, ip, dns, port, created_at, deadline) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`, games); err != nil {
 		return nil, err
 	}
-	if err := tx.InsertMany(`INSERT INTO game_session_text (print, game, name, properties, data, matchmaker) VALUES ('', $1, $2, $3, $4, $5)`, texts); err != nil {
+	if err := tx.InsertMany(`INSERT INTO game_session_text (print, game, name, properties, data, matchmaker) VALUES ($1, $2, $3, $4, $5, $6)`, texts); err != nil {
 		return nil, err
 	}
 	return started, s.Computes.StartManyTx(tx, processes, messages)

@@ -1,0 +1,378 @@
+package placement_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/gamelift"
+	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
+
+	"github.com/matchyard/matchyard/internal/compute"
+)
+
+// stop cancels a placement.
+func (r *rooms) stop(id string) error {
+	_, err := r.StopGameSessionPlacement(r.t.Context(), &gamelift.StopGameSessionPlacementInput{PlacementId: &id})
+	return err
+}
+
+func TestPlacementFromStartToFulfilment(t *testing.T) {
+	each(t, func(r *rooms) {
+		f := r.newFleet("", east, west)
+		r.queue("arena", func(in *gamelift.CreateGameSessionQueueInput) {
+			in.CustomEventData = new("season <3>\nand more")
+			in.NotificationTarget = new("arn:aws:sns:us-west-2:123456789012:placements")
+		}, f)
+		host := r.process(f, east)
+
+		in := asks("match-1", "arn:aws:gamelift:us-west-2:123456789012:gamesessionqueue/arena")
+		in.GameSessionName, in.GameSessionData = new("the final"), new("map=ice")
+		in.GameProperties = []types.GameProperty{{Key: new("mode"), Value: new("duel")}, {Key: new("mode"), Value: new("ctf")}}
+		in.DesiredPlayerSessions = []types.DesiredPlayerSession{{PlayerId: new("ann"), PlayerData: new("gold")}, {PlayerId: new("bob")}}
+		in.PlayerLatencies = []types.PlayerLatency{{PlayerId: new("ann"), RegionIdentifier: new(east), LatencyInMilliseconds: new(float32(12.5))}}
+		p := r.start(in)
+		same(t, "answer", members(p), "GameProperties GameSessionData GameSessionName GameSessionQueueName MaximumPlayerSessionCount PlacementId PlayerLatencies StartTime Status")
+		same(t, "status", p.Status, types.GameSessionPlacementStatePending)
+		same(t, "queue", *p.GameSessionQueueName, "arena")
+		same(t, "property", *p.GameProperties[0].Value, "ctf")
+		same(t, "latency", *p.PlayerLatencies[0].LatencyInMilliseconds, 12.5)
+
+		// The process was free, so its game session is on the way.
+		p = r.get("match-1")
+		same(t, "status", p.Status, types.GameSessionPlacementStatePending)
+		same(t, "game session", *p.GameSessionArn, "arn:aws:gamelift:us-west-2::gamesession/"+f+"/custom-east/match-1")
+		same(t, "pushed", r.inbox(host), "CreateGameSession")
+		same(t, "events before the end", r.kinds(), "")
+		g := r.game(*p.GameSessionId)
+		same(t, "game session", g.Status, types.GameSessionStatusActivating)
+		same(t, "name and data", *g.Name+" "+*g.GameSessionData, "the final map=ice")
+		refused(t, "stop during an attempt", r.stop("match-1"), invalid, "PlacementId", *p.GameSessionId)
+
+		r.clock.Advance(1500 * time.Millisecond)
+		r.activate("match-1")
+		p = r.get("match-1")
+		same(t, "answer", members(p), "EndTime GameProperties GameSessionArn GameSessionData GameSessionId GameSessionName GameSessionQueueName GameSessionRegion IpAddress "+
+			"MaximumPlayerSessionCount PlacedPlayerSessions PlacementId PlayerLatencies Port StartTime Status")
+		same(t, "state", r.state("match-1"), "FULFILLED custom-east")
+		same(t, "took", p.EndTime.Sub(*p.StartTime), 1500*time.Millisecond)
+		same(t, "ids", *p.GameSessionId, *p.GameSessionArn)
+		same(t, "address", *p.IpAddress, "10.0.0.1")
+		same(t, "players placed", len(p.PlacedPlayerSessions), 2)
+
+		players, err := r.Sessions.DescribePlayerSessions(t.Context(), &gamelift.DescribePlayerSessionsInput{GameSessionId: p.GameSessionId})
+		must(t, err)
+		same(t, "player sessions", len(players.PlayerSessions), 2)
+		for i, one := range players.PlayerSessions {
+			same(t, "player session", *one.PlayerSessionId, *p.PlacedPlayerSessions[i].PlayerSessionId)
+			same(t, "player", *one.PlayerId, *p.PlacedPlayerSessions[i].PlayerId)
+			same(t, "status", one.Status, types.PlayerSessionStatusReserved)
+			same(t, "since", *one.CreationTime, *p.EndTime)
+		}
+		same(t, "data", *players.PlayerSessions[0].PlayerData, "gold")
+		same(t, "players", *r.game(*p.GameSessionId).CurrentPlayerSessionCount, 2)
+		refused(t, "stop after the end", r.stop("match-1"), invalid, "FULFILLED")
+
+		list := r.told()
+		same(t, "events", len(list), 1)
+		e := list[0]
+		d := e["detail"].(map[string]any)
+		same(t, "event", members(e), "account detail detail-type id order region resources source target time version")
+		same(t, "detail", members(d), "customEventData endTime gameSessionArn gameSessionRegion ipAddress placedPlayerSessions placementId port startTime type")
+		for name, want := range map[string]any{
+			"type": "PlacementFulfilled", "placementId": "match-1", "port": "7001", "gameSessionArn": *p.GameSessionArn, "ipAddress": "10.0.0.1",
+			"gameSessionRegion": east, "customEventData": "season <3>\nand more", "startTime": "2026-01-02T03:04:05.000Z", "endTime": "2026-01-02T03:04:06.500Z",
+		} {
+			same(t, name, d[name], want)
+		}
+		one := d["placedPlayerSessions"].([]any)[0].(map[string]any)
+		same(t, "placed player", members(one), "playerId playerSessionId")
+		same(t, "detail-type", e["detail-type"].(string), "GameLift Queue Placement Event")
+		same(t, "order", e["order"].(string), "placement/match-1")
+		same(t, "target", e["target"].(string), "arn:aws:sns:us-west-2:123456789012:placements")
+		same(t, "resource", e["resources"].([]any)[0].(string), "arn:aws:gamelift:us-west-2:123456789012:gamesessionqueue/arena")
+
+		refused(t, "the id again", func() error { _, err := r.StartGameSessionPlacement(t.Context(), in); return err }(), invalid, "PlacementId", "match-1")
+	})
+}
+
+// Without players the event has an empty list, and the placement none.
+func TestNoPlayers(t *testing.T) {
+	each(t, func(r *rooms) {
+		f := r.newFleet("", east)
+		r.queue("arena", nil, f)
+		r.process(f, east)
+		r.start(asks("empty", "arena"))
+		r.activate("empty")
+		same(t, "players", len(r.get("empty").PlacedPlayerSessions), 0)
+		d := r.told()[0]["detail"].(map[string]any)
+		same(t, "detail", members(d), "endTime gameSessionArn gameSessionRegion ipAddress placedPlayerSessions placementId port startTime type")
+		same(t, "placed", len(d["placedPlayerSessions"].([]any)), 0)
+	})
+}
+
+func TestWaitingForAProcess(t *testing.T) {
+	each(t, func(r *rooms) {
+		f := r.newFleet("", east)
+		r.queue("arena", nil, f)
+		for _, id := range []string{"first", "second", "third"} {
+			r.start(asks(id, "arena"))
+			r.clock.Advance(time.Second)
+		}
+		r.pass()
+		same(t, "without a process", r.state("first"), "PENDING")
+		r.process(f, east)
+		// It came for those who wait: a newcomer does not get it.
+		r.start(asks("newcomer", "arena"))
+		same(t, "newcomer", r.state("newcomer"), "PENDING")
+		r.pass()
+		same(t, "first", r.state("first"), "PENDING custom-east")
+		same(t, "second", r.state("second"), "PENDING")
+		r.process(f, east)
+		r.process(f, east)
+		r.pass()
+		same(t, "second", r.state("second"), "PENDING custom-east")
+		same(t, "third", r.state("third"), "PENDING custom-east")
+		same(t, "newcomer", r.state("newcomer"), "PENDING")
+		must(t, r.stop("newcomer"))
+		same(t, "newcomer", r.state("newcomer"), "CANCELLED")
+		refused(t, "stopped again", r.stop("newcomer"), invalid, "CANCELLED")
+		r.process(f, east)
+		r.pass()
+		same(t, "events", r.kinds(), "Cancelled newcomer")
+		// The process that nobody wanted is there for the next.
+		r.start(asks("lucky", "arena"))
+		same(t, "lucky", r.state("lucky"), "PENDING custom-east")
+	})
+}
+
+func TestTimeout(t *testing.T) {
+	each(t, func(r *rooms) {
+		f := r.newFleet("", east)
+		r.queue("arena", func(in *gamelift.CreateGameSessionQueueInput) { in.TimeoutInSeconds = new(int32(10)) }, f)
+		host := r.process(f, east)
+		r.start(asks("half-started", "arena"))
+		r.start(asks("waiting", "arena"))
+		due, ok, err := r.Due(t.Context())
+		must(t, err)
+		same(t, "due", ok, true)
+		same(t, "due in", due.Sub(r.clock.Now()), 10*time.Second)
+		game := *r.get("half-started").GameSessionId
+		r.tick(9999 * time.Millisecond)
+		same(t, "half-started", r.state("half-started"), "PENDING custom-east")
+		r.tick(time.Millisecond)
+		for _, id := range []string{"half-started", "waiting"} {
+			p := r.get(id)
+			same(t, id, p.Status, types.GameSessionPlacementStateTimedOut)
+			same(t, id, members(p), "EndTime GameProperties GameSessionQueueName MaximumPlayerSessionCount PlacementId StartTime Status")
+			same(t, id, p.EndTime.Sub(*p.StartTime), 10*time.Second)
+		}
+		same(t, "game session", r.game(game).Status, types.GameSessionStatusTerminated)
+		same(t, "told to its process", r.inbox(host), "CreateGameSession TerminateProcess")
+		refused(t, "activation", r.Sessions.Activate(t.Context(), host, game), "InvalidGameSessionStatusException")
+		same(t, "events", r.kinds(), "TimedOut half-started, TimedOut waiting")
+
+		// Thirty days later they are forgotten, and their ids free.
+		r.tick(30*24*time.Hour - time.Minute)
+		same(t, "kept", r.state("waiting"), "TIMED_OUT")
+		due, _, err = r.Due(t.Context())
+		must(t, err)
+		r.tick(due.Sub(r.clock.Now()))
+		_, err = r.DescribeGameSessionPlacement(t.Context(), &gamelift.DescribeGameSessionPlacementInput{PlacementId: new("waiting")})
+		refused(t, "forgotten", err, missing, "PlacementId", "waiting")
+		r.start(asks("waiting", "arena"))
+	})
+}
+
+func TestNextCandidateAfterAFailure(t *testing.T) {
+	each(t, func(r *rooms) {
+		f := r.newFleet("", east, west)
+		r.queue("arena", nil, f)
+		_, err := r.Fleets.UpdateRuntimeConfiguration(t.Context(), &gamelift.UpdateRuntimeConfigurationInput{
+			FleetId: &f, RuntimeConfiguration: &types.RuntimeConfiguration{GameSessionActivationTimeoutSeconds: new(int32(5))},
+		})
+		must(t, err)
+		r.process(f, east)
+		dies := r.process(f, west)
+		r.process(f, east)
+		r.start(asks("match", "arena"))
+		same(t, "first", r.state("match"), "PENDING custom-east")
+		first := *r.get("match").GameSessionId
+		r.tick(5 * time.Second) // the activation times out
+		same(t, "second", r.state("match"), "PENDING custom-west")
+		same(t, "the first", r.game(first).Status, types.GameSessionStatusTerminated)
+		second := *r.get("match").GameSessionId
+		same(t, "id", second[strings.LastIndexByte(second, '/')+1:], "match-2") // the fleet has had match
+		must(t, r.Computes.End(t.Context(), dies, compute.Crashed))
+		same(t, "lost", r.state("match"), "PENDING")
+		r.pass()
+		same(t, "third", r.state("match"), "PENDING custom-east")
+		third := *r.get("match").GameSessionId
+		same(t, "id", third[strings.LastIndexByte(third, '/')+1:], "match-3")
+		r.activate("match")
+		same(t, "fulfilled", r.state("match"), "FULFILLED custom-east")
+		same(t, "events", r.kinds(), "Fulfilled match")
+		e, err := r.Explain(t.Context(), "match")
+		must(t, err)
+		same(t, "attempts", len(e.Attempts), 3)
+		same(t, "first", e.Attempts[0].Outcome, "its activation timed out")
+		same(t, "second", e.Attempts[1].Outcome, "its process ended")
+		same(t, "third", e.Attempts[2].Outcome, "")
+	})
+}
+
+// The id of a further game session is cut so that it fits.
+func TestLongIDOfARepeatedAttempt(t *testing.T) {
+	each(t, func(r *rooms) {
+		f := r.newFleet("", east)
+		r.queue("arena", nil, f)
+		id := strings.Repeat("x", 48)
+		dies := r.process(f, east)
+		r.start(asks(id, "arena"))
+		must(t, r.Computes.End(t.Context(), dies, compute.Crashed))
+		r.process(f, east)
+		r.pass()
+		same(t, "id", strings.HasSuffix(*r.get(id).GameSessionId, "/"+id[:46]+"-2"), true)
+
+		// A game session that was made with the token of that name is in the way as well.
+		r.process(f, east)
+		_, err := r.Sessions.CreateGameSession(t.Context(), &gamelift.CreateGameSessionInput{
+			FleetId: &f, Location: new(east), MaximumPlayerSessionCount: new(int32(2)), IdempotencyToken: new("taken"),
+		})
+		must(t, err)
+		r.process(f, east)
+		r.start(asks("taken", "arena"))
+		same(t, "id", strings.HasSuffix(*r.get("taken").GameSessionId, "/taken-2"), true)
+	})
+}
+
+func TestTerminatingTheGameSessionFailsThePlacement(t *testing.T) {
+	each(t, func(r *rooms) {
+		f := r.newFleet("", east)
+		r.queue("arena", nil, f)
+		r.process(f, east)
+		r.process(f, east)
+		r.start(asks("match", "arena"))
+		game := r.get("match").GameSessionId
+		_, err := r.Sessions.TerminateGameSession(t.Context(), &gamelift.TerminateGameSessionInput{GameSessionId: game, TerminationMode: types.TerminationModeTriggerOnProcessTerminate})
+		must(t, err)
+		same(t, "state", r.state("match"), "FAILED")
+		r.tick(time.Second)
+		same(t, "state", r.state("match"), "FAILED")
+		same(t, "events", r.kinds(), "Failed match")
+	})
+}
+
+func TestDeletingTheQueueFailsWhatIsPending(t *testing.T) {
+	each(t, func(r *rooms) {
+		f := r.newFleet("", east)
+		r.queue("arena", func(in *gamelift.CreateGameSessionQueueInput) {
+			in.CustomEventData = new("data")
+			in.NotificationTarget = new("topic")
+		}, f)
+		r.queue("other", nil, f)
+		for _, id := range []string{"done", "trying"} {
+			r.process(f, east)
+			r.start(asks(id, "arena"))
+		}
+		r.activate("done")
+		r.start(asks("waiting", "arena"))
+		r.start(asks("elsewhere", "other"))
+		game := *r.get("trying").GameSessionId
+		_, err := r.DeleteGameSessionQueue(t.Context(), &gamelift.DeleteGameSessionQueueInput{Name: new("arena")})
+		must(t, err)
+		same(t, "done", r.state("done"), "FULFILLED custom-east")
+		same(t, "trying", r.state("trying"), "FAILED")
+		same(t, "its game session", r.game(game).Status, types.GameSessionStatusTerminated)
+		same(t, "waiting", r.state("waiting"), "FAILED")
+		same(t, "elsewhere", r.state("elsewhere"), "PENDING")
+		for _, e := range r.told() {
+			same(t, "target", e["target"].(string), "topic")
+			same(t, "data", e["detail"].(map[string]any)["customEventData"].(string), "data")
+		}
+		_, err = r.StartGameSessionPlacement(t.Context(), asks("late", "arena"))
+		refused(t, "late", err, missing, "GameSessionQueueName", "arena")
+		r.queue("arena", nil, f)
+		_, err = r.StartGameSessionPlacement(t.Context(), asks("waiting", "arena"))
+		refused(t, "a used id", err, invalid, "PlacementId")
+		r.start(asks("fresh", "arena"))
+	})
+}
+
+// An error of a request is the first of sessions-placement.md 6.2 that applies.
+func TestRefusalsOfAStart(t *testing.T) {
+	each(t, func(r *rooms) {
+		f := r.newFleet("", east)
+		r.queue("arena", nil, f)
+		r.queue("local", func(in *gamelift.CreateGameSessionQueueInput) {
+			in.PriorityConfiguration = &types.PriorityConfiguration{PriorityOrder: []types.PriorityType{types.PriorityTypeLocation, types.PriorityTypeCost}}
+		}, f)
+		r.queue("second", func(in *gamelift.CreateGameSessionQueueInput) {
+			in.PriorityConfiguration = &types.PriorityConfiguration{PriorityOrder: []types.PriorityType{types.PriorityTypeCost, types.PriorityTypeLocation}}
+		}, f)
+		r.start(asks("used", "arena"))
+		override := &types.PriorityConfigurationOverride{LocationOrder: []string{east}}
+		latency := []types.PlayerLatency{{PlayerId: new("ann"), RegionIdentifier: new(east), LatencyInMilliseconds: new(float32(1))}}
+		for _, c := range []struct {
+			what   string
+			change func(*gamelift.StartGameSessionPlacementInput)
+			code   string
+			words  string
+		}{
+			{"too many players", func(in *gamelift.StartGameSessionPlacementInput) { in.MaximumPlayerSessionCount = new(int32(201)) }, invalid, "MaximumPlayerSessionCount"},
+			{"more players than room", func(in *gamelift.StartGameSessionPlacementInput) {
+				in.MaximumPlayerSessionCount = new(int32(1))
+				in.DesiredPlayerSessions = []types.DesiredPlayerSession{{PlayerId: new("a")}, {PlayerId: new("b")}}
+				in.GameSessionQueueName = new("nowhere")
+			}, invalid, "DesiredPlayerSessions"},
+			{"a player without id", func(in *gamelift.StartGameSessionPlacementInput) {
+				in.DesiredPlayerSessions = []types.DesiredPlayerSession{{}}
+			}, invalid, "DesiredPlayerSessions[0].PlayerId"},
+			{"half a latency", func(in *gamelift.StartGameSessionPlacementInput) {
+				in.PlayerLatencies = []types.PlayerLatency{{PlayerId: new("a"), RegionIdentifier: new(east)}}
+			}, invalid, "PlayerLatencies[0].LatencyInMilliseconds"},
+			{"a negative latency", func(in *gamelift.StartGameSessionPlacementInput) {
+				in.PlayerLatencies = []types.PlayerLatency{{PlayerId: new("a"), RegionIdentifier: new(east), LatencyInMilliseconds: new(float32(-1))}}
+			}, invalid, "PlayerLatencies[0].LatencyInMilliseconds"},
+			{"a location twice", func(in *gamelift.StartGameSessionPlacementInput) {
+				in.PriorityConfigurationOverride = &types.PriorityConfigurationOverride{LocationOrder: []string{east, east}}
+			}, invalid, "PriorityConfigurationOverride.LocationOrder"},
+			{"another kind's ARN", func(in *gamelift.StartGameSessionPlacementInput) {
+				in.GameSessionQueueName = new("arn:aws:gamelift:us-west-2::fleet/gamesessionqueue/x")
+			}, invalid, "GameSessionQueueName"},
+			{"unknown queue", func(in *gamelift.StartGameSessionPlacementInput) {
+				in.GameSessionQueueName = new("nowhere")
+				in.PriorityConfigurationOverride, in.PlayerLatencies = override, latency
+			}, missing, "GameSessionQueueName"},
+			{"override and latencies", func(in *gamelift.StartGameSessionPlacementInput) {
+				in.PriorityConfigurationOverride, in.PlayerLatencies = override, latency
+				in.PlacementId = new("used")
+			}, invalid, "PlayerLatencies"},
+			{"override without priorities", func(in *gamelift.StartGameSessionPlacementInput) {
+				in.PriorityConfigurationOverride = override
+				in.PlacementId = new("used")
+			}, invalid, "LOCATION"},
+			{"override behind cost", func(in *gamelift.StartGameSessionPlacementInput) {
+				in.PriorityConfigurationOverride = override
+				in.GameSessionQueueName = new("second")
+			}, invalid, "LOCATION"},
+			{"used", func(in *gamelift.StartGameSessionPlacementInput) {
+				in.PriorityConfigurationOverride = override
+				in.GameSessionQueueName = new("local")
+				in.PlacementId = new("used")
+			}, invalid, "PlacementId"},
+		} {
+			in := asks("match", "arena")
+			c.change(in)
+			_, err := r.StartGameSessionPlacement(t.Context(), in)
+			refused(t, c.what, err, c.code, c.words)
+		}
+		in := asks("match", "local")
+		in.PriorityConfigurationOverride = override
+		p := r.start(in)
+		same(t, "echo", strings.Join(p.PriorityConfigurationOverride.LocationOrder, " "), east)
+		_, err := r.DescribeGameSessionPlacement(t.Context(), &gamelift.DescribeGameSessionPlacementInput{PlacementId: new("nobody")})
+		refused(t, "describe", err, missing, "PlacementId", "nobody")
+		refused(t, "stop", r.stop("nobody"), missing, "PlacementId", "nobody")
+	})
+}
