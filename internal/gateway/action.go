@@ -239,7 +239,7 @@ func getComputeCertificate(ctx context.Context, s *Server, p *process, _ inbound
 // for that, and do not ask again (3.4).
 func getFleetRoleCredentials(context.Context, *Server, *process, inbound) (any, error) {
 	return struct {
-		AssumedRoleUserArn, AssumedRoleId, AccessKeyId, SecretAccessKey, SessionToken string //nolint:revive // the wire's names
+		AssumedRoleUserArn, AssumedRoleId, AccessKeyId, SecretAccessKey, SessionToken string
 		Expiration                                                                    int64
 	}{}, nil
 }

@@ -64,15 +64,19 @@ func (s *Server) admit(ctx context.Context, r *http.Request) (compute.Process, e
 	if err := checkUpgrade(r); err != nil {
 		return compute.Process{}, err
 	}
-	query, err := parseQuery(r.URL.RawQuery)
+	q, err := parseQuery(r.URL.RawQuery)
 	if err != nil {
 		return compute.Process{}, &refusal{http.StatusBadRequest, err.Error()}
 	}
-	d, err := s.dialOf(ctx, query)
+	d, err := s.dialOf(ctx, q)
 	if err != nil {
 		return compute.Process{}, err
 	}
-	return s.Computes.Connect(ctx, d)
+	p, err := s.Computes.Connect(ctx, d)
+	if e, ok := errors.AsType[*compute.Refused](err); ok && e.Status == http.StatusForbidden && q.Get("Authorization") == sigV4 && !d.Trusted {
+		return p, &refusal{http.StatusForbidden, "X-Amz-Date: too far from now, and no live process dialled with this signature"}
+	}
+	return p, err
 }
 
 // refusal is a handshake's answer other than 101.
@@ -148,16 +152,17 @@ func (s *Server) dialOf(ctx context.Context, q url.Values) (compute.Dial, error)
 		d.Trusted = true
 	case d.AuthToken == "":
 		return d, &refusal{http.StatusUnauthorized, "Authorization: missing; get a token with GetComputeAuthToken, or sign with SigV4"}
+	case strings.Contains(d.AuthToken, " "):
+		return d, &refusal{http.StatusForbidden, "Authorization: not a token"}
 	case d.AuthToken == sigV4:
-		d.AuthToken = ""
 		return s.signed(ctx, d, q)
 	}
 	return d, nil
 }
 
-// signed lets a signed dial in. The SDK signs once and reconnects with the same URL for as
-// long as the process lives (1.3), so an old signature is good for a process that is known
-// to live here.
+// signed lets a signed dial in. The SDK signs once and reconnects with the same query for as
+// long as the process lives (1.3). So the room keeps the signature like a token: an old one
+// is good for the live process that dialled with it last.
 func (s *Server) signed(ctx context.Context, d compute.Dial, q url.Values) (compute.Dial, error) {
 	if s.VerifySigV4 == nil {
 		return d, &refusal{http.StatusUnauthorized, "Authorization: SigV4 is not offered; get a token with GetComputeAuthToken"}
@@ -166,10 +171,8 @@ func (s *Server) signed(ctx context.Context, d compute.Dial, q url.Values) (comp
 	if err != nil {
 		return d, &refusal{http.StatusForbidden, "X-Amz-Signature: " + err.Error()}
 	}
-	if age := time.Since(at); age > signedTime || age < -signedTime {
-		return d, &refusal{http.StatusForbidden, fmt.Sprintf("X-Amz-Date: %s is too far from now", at.UTC().Format(time.RFC3339))}
-	}
-	d.Trusted = true
+	d.AuthToken = "SigV4 " + q.Get("X-Amz-Signature") // no token has a space
+	d.Trusted = time.Since(at).Abs() <= signedTime
 	return d, nil
 }
 
@@ -184,7 +187,7 @@ func (k *socket) upgrade(w http.ResponseWriter, r *http.Request) error {
 	}
 	k.conn = conn
 	if n := rw.Reader.Buffered(); n > 0 { // it did not wait for the answer
-		ahead, _ := rw.Reader.Peek(n)
+		ahead, _ := rw.Peek(n)
 		k.ahead = append([]byte(nil), ahead...)
 	}
 	return nil

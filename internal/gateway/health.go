@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -151,8 +150,6 @@ func (s *Server) endProcess(ctx context.Context, p *process, why compute.EndReas
 	return nil
 }
 
-var errSilent = errors.New("it does not answer pings")
-
 // checkIdle pings sockets that are silent, and drops those that stay so.
 func (s *Server) checkIdle(now time.Time) {
 	var ping, drop []*socket
@@ -175,7 +172,7 @@ func (s *Server) checkIdle(now time.Time) {
 	}
 	for _, k := range drop {
 		s.counts.dropped.Add(1)
-		s.logSocket(k, "socket dropped", errSilent)
+		s.logDropped(k, "it does not answer pings")
 		_ = k.conn.Close()
 	}
 }

@@ -112,6 +112,7 @@ func (s *Server) deliverTo(ctx context.Context, keys []store.Key) bool {
 		}
 		return false
 	}
+	s.releaseMoved(ctx, messages)
 	var late []compute.Message
 	for _, m := range messages {
 		if !s.push(m) {
@@ -120,6 +121,24 @@ func (s *Server) deliverTo(ctx context.Context, keys []store.Key) bool {
 	}
 	s.putBack(late)
 	return true
+}
+
+// releaseMoved lets go of sockets that are no longer their process's current one because
+// another node has a newer one: here they may be half open, and swallow pushes.
+func (s *Server) releaseMoved(ctx context.Context, messages []compute.Message) {
+	if s.DB.Dialect() == store.SQLite {
+		return // there is no other node
+	}
+	var last store.Key
+	for _, m := range messages { // those of one process stand together
+		if m.Process == last {
+			continue
+		}
+		last = m.Process
+		if err := s.check(ctx, m.Process); err != nil {
+			s.Logger.LogAttrs(ctx, slog.LevelError, "process not checked", slog.Any("error", err))
+		}
+	}
 }
 
 // push queues a message on its process's current socket.

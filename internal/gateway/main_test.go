@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime/pprof"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,12 +40,19 @@ const patience = 20 * time.Second
 var gameServer string // the example game server, built
 
 func TestMain(m *testing.M) {
+	if order := os.Getenv(holdVariable); order != "" {
+		if err := hold(order); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "gateway-")
 		if err != nil {
 			panic(err)
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		gameServer = filepath.Join(dir, "gameserver")
 		build := exec.Command("go", "build", "-C", "../../examples/gameserver", "-o", gameServer, ".")
 		if out, err := build.CombinedOutput(); err != nil {
@@ -100,17 +108,8 @@ func one(t testing.TB, configure func(s *gateway.Server)) *yard {
 
 func newYard(t testing.TB, db *store.DB, clock *storetest.Clock, configure func(s *gateway.Server)) *yard {
 	t.Helper()
-	home := arn.Home{Region: "us-west-2", Account: "123456789012"}
-	y := &yard{t: t, clock: clock, db: db}
-	y.fleets = &fleet.Service{DB: db, Home: home}
-	y.fleets.Tags = &tag.Service{DB: db, Exists: y.fleets.ExistsTx}
-	endpoint := func() string { return y.url }
-	y.computes = &compute.Service{DB: db, Home: home, Fleets: y.fleets, SDKEndpoint: endpoint, AgentEndpoint: endpoint}
-	y.sessions = &session.Service{DB: db, Home: home, Fleets: y.fleets, Computes: y.computes}
-	y.computes.Ended = y.sessions.ProcessEnded
-	y.gate = y.open("127.0.0.1:0", configure)
-	t.Cleanup(func() { y.gate.end() })
-
+	y := &yard{t: t, clock: clock}
+	y.build(db, configure)
 	ctx := t.Context()
 	if _, err := y.fleets.CreateLocation(ctx, &gamelift.CreateLocationInput{LocationName: new(place)}); err != nil {
 		t.Fatal(err)
@@ -125,6 +124,29 @@ func newYard(t testing.TB, db *store.DB, clock *storetest.Clock, configure func(
 	y.fleet, y.compute = *made.FleetAttributes.FleetId, "laptop"
 	y.register(y.compute)
 	return y
+}
+
+// build makes the rooms and the gateway on a database.
+func (y *yard) build(db *store.DB, configure func(s *gateway.Server)) {
+	y.t.Helper()
+	home := arn.Home{Region: "us-west-2", Account: "123456789012"}
+	y.db = db
+	y.fleets = &fleet.Service{DB: db, Home: home}
+	y.fleets.Tags = &tag.Service{DB: db, Exists: y.fleets.ExistsTx}
+	endpoint := func() string { return y.url }
+	y.computes = &compute.Service{DB: db, Home: home, Fleets: y.fleets, SDKEndpoint: endpoint, AgentEndpoint: endpoint}
+	y.sessions = &session.Service{DB: db, Home: home, Fleets: y.fleets, Computes: y.computes}
+	y.computes.Ended = y.sessions.ProcessEnded
+	y.gate = y.open("127.0.0.1:0", configure)
+	y.t.Cleanup(func() { y.end() })
+}
+
+// join is a second node of the same yard, by another handle of its database.
+func (y *yard) join(db *store.DB) *yard {
+	y.t.Helper()
+	other := &yard{t: y.t, clock: y.clock, fleet: y.fleet, compute: y.compute, token: y.token}
+	other.build(db, nil)
+	return other
 }
 
 // register makes a compute, and the token the newest one's.
@@ -193,10 +215,16 @@ func (y *yard) serve(address string, configure func(s *gateway.Server), tls bool
 		if n := g.Stats().Sockets; n != 0 {
 			y.t.Errorf("%d sockets after Close", n)
 		}
-		noGoroutines(y.t)
+		if serving.Add(-1) == 0 {
+			noGoroutines(y.t)
+		}
 	}
+	serving.Add(1)
 	return g
 }
+
+// serving counts the gateways that run.
+var serving atomic.Int32
 
 // noGoroutines checks that no goroutine of a gateway is left. Those that end take a moment
 // to be gone.
@@ -207,7 +235,7 @@ func noGoroutines(t testing.TB) {
 		var all bytes.Buffer
 		_ = pprof.Lookup("goroutine").WriteTo(&all, 2)
 		left = ""
-		for _, g := range strings.Split(all.String(), "\n\n") {
+		for g := range strings.SplitSeq(all.String(), "\n\n") {
 			if strings.Contains(g, "/internal/gateway.") {
 				left += g + "\n\n"
 			}
@@ -239,7 +267,7 @@ func quiet(t testing.TB) *slog.Logger {
 	if testing.Verbose() {
 		return slog.New(slog.NewTextHandler(testLog{t}, nil))
 	}
-	return slog.New(slog.NewTextHandler(io.Discard, nil))
+	return slog.New(slog.DiscardHandler)
 }
 
 type testLog struct{ t testing.TB }

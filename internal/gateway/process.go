@@ -134,11 +134,11 @@ func (s *Server) current(key store.Key) *socket {
 	return nil
 }
 
-// logSocket logs what ended or troubled a socket.
-func (s *Server) logSocket(k *socket, message string, err error) {
-	s.Logger.LogAttrs(s.base, slog.LevelWarn, message,
+// logDropped logs that a socket was dropped.
+func (s *Server) logDropped(k *socket, why string) {
+	s.Logger.LogAttrs(s.base, slog.LevelWarn, "socket dropped",
 		slog.String("fleet_id", string(k.process.fleet)),
 		slog.String("process_id", k.process.id),
 		slog.Any("remote", k.conn.RemoteAddr()),
-		slog.Any("error", err))
+		slog.String("reason", why))
 }

@@ -217,7 +217,7 @@ func TestSDKPlaysAGame(t *testing.T) {
 
 func TestSDKPlaysAGameOverTLS(t *testing.T) {
 	y := one(t, nil)
-	y.gate.end()
+	y.end()
 	y.gate = y.openTLS()
 	playOneGame(t, y)
 }
@@ -290,7 +290,7 @@ func TestSDKOutlivesARestart(t *testing.T) {
 		annPlays.says("JOIN "+ann, "OK")
 
 		address := y.http.Listener.Addr().String()
-		y.gate.end()
+		y.end()
 		bob, err := y.reserve(id, "bob") // the API may be served by another node meanwhile
 		if err != nil {
 			t.Fatal(err)

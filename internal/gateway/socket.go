@@ -73,7 +73,7 @@ func (k *socket) serve() {
 	code, reason := k.receive()
 	if code != 0 {
 		k.server.counts.dropped.Add(1)
-		k.server.logSocket(k, "socket dropped", errors.New(reason))
+		k.server.logDropped(k, reason)
 		k.send(frame{bytes: closeFrame(code, reason), final: true})
 		// What it still sends is read, or closing would reset the connection and the peer
 		// might never see why.
@@ -245,6 +245,7 @@ func (k *socket) control(r *bufio.Reader, h ws.Header) (end bool, code ws.Status
 		}
 		k.send(frame{bytes: answer, last: true})
 		return true, 0, ""
+	default: // CheckHeader let no other through
 	}
 	_, _ = r.Discard(len(payload))
 	return false, 0, ""
@@ -353,7 +354,7 @@ func (k *socket) writeOne(f frame) bool {
 	_, err := k.conn.Write(f.bytes)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		k.server.counts.dropped.Add(1)
-		k.server.logSocket(k, "socket dropped", errors.New("it does not read"))
+		k.server.logDropped(k, "it does not read")
 	}
 	if err != nil {
 		return false

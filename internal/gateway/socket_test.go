@@ -23,6 +23,7 @@ import (
 	"github.com/matchyard/matchyard/internal/compute"
 	"github.com/matchyard/matchyard/internal/gateway"
 	"github.com/matchyard/matchyard/internal/store"
+	"github.com/matchyard/matchyard/internal/store/storetest"
 )
 
 func TestDialsThatAreRefused(t *testing.T) {
@@ -66,8 +67,10 @@ func TestHandshakesThatAreNone(t *testing.T) {
 		"no upgrade":  {map[string]string{}, 426},
 		"old version": {map[string]string{"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "8", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}, 426},
 		"no key":      {map[string]string{"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}, 400},
-		"a web page": {map[string]string{"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-			"Origin": "https://example.org"}, 403},
+		"a web page": {map[string]string{
+			"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+			"Origin": "https://example.org",
+		}, 403},
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, y.http.URL+"/?"+y.query("p1").Encode(), nil)
 		if err != nil {
@@ -130,17 +133,17 @@ func TestDevTakesDialsWithoutToken(t *testing.T) {
 }
 
 func TestSignedDials(t *testing.T) {
-	age, wrong := time.Duration(0), error(nil)
+	var age time.Duration
 	y := one(t, func(s *gateway.Server) {
 		s.VerifySigV4 = func(_ context.Context, q url.Values) (time.Time, error) {
-			if q.Get("X-Amz-Signature") != "good" {
+			if !strings.HasPrefix(q.Get("X-Amz-Signature"), "good") {
 				return time.Time{}, errors.New("the signature does not match")
 			}
-			return time.Now().Add(-age), wrong
+			return time.Now().Add(-age), nil
 		}
 	})
-	try := func(signature string) int {
-		q := y.query("p1")
+	try := func(process, signature string) int {
+		q := y.query(process)
 		q.Set("Authorization", "SigV4")
 		q.Set("X-Amz-Signature", signature)
 		conn, _, err := dial(t.Context(), y.url+"/?"+q.Encode())
@@ -153,16 +156,30 @@ func TestSignedDials(t *testing.T) {
 		_ = conn.Close()
 		return 101
 	}
-	if got := try("bad"); got != 403 {
-		t.Errorf("bad signature: status %d, want 403", got)
+	for _, step := range []struct {
+		what, process, signature string
+		age                      time.Duration
+		status                   int
+	}{
+		{"a bad signature", "p1", "bad", 0, 403},
+		{"an old signature of an unknown process", "p1", "good-1", time.Hour, 403},
+		{"a good signature", "p1", "good-1", time.Minute, 101},
+		{"the same one hours later", "p1", "good-1", 5 * time.Hour, 101},
+		{"another old one", "p1", "good-2", 5 * time.Hour, 403},
+		{"the same one for another process", "p2", "good-1", 5 * time.Hour, 403},
+		{"one from tomorrow", "p3", "good-3", -24 * time.Hour, 403},
+		{"a new one", "p1", "good-4", 0, 101},
+		{"the first one again", "p1", "good-1", 5 * time.Hour, 403},
+	} {
+		age = step.age
+		if got := try(step.process, step.signature); got != step.status {
+			t.Errorf("%s: status %d, want %d", step.what, got, step.status)
+		}
 	}
-	age = time.Hour
-	if got := try("good"); got != 403 {
-		t.Errorf("old signature of an unknown process: status %d, want 403", got)
-	}
-	age = time.Minute
-	if got := try("good"); got != 101 {
-		t.Errorf("good signature: status %d, want 101", got)
+	q := y.query("p1")
+	q.Set("Authorization", "SigV4 good-4")
+	if _, _, err := dial(t.Context(), y.url+"/?"+strings.ReplaceAll(q.Encode(), "+", "%20")); err == nil {
+		t.Error("a signature was taken as a token")
 	}
 }
 
@@ -255,6 +272,36 @@ func TestLifeOfAProcess(t *testing.T) {
 	})
 }
 
+// Two nodes on one database: what is pushed goes where the newest socket is.
+func TestNewestSocketOfTwoNodesWins(t *testing.T) {
+	clock := storetest.NewClock()
+	address := storetest.PostgresURL(t)
+	open := func() *store.DB {
+		db, err := store.Open(t.Context(), address, store.Options{Now: clock.Now, Logger: quiet(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		return db
+	}
+	first := newYard(t, open(), clock, nil)
+	second := first.join(open())
+	for i := range 5 {
+		older := first.ready(fmt.Sprint("p", i))
+		newer := second.dial(fmt.Sprint("p", i))
+		newer.does(200, "HeartbeatServerProcess", "HealthStatus", true)
+		g := *first.start(2).GameSessionId
+		if m := newer.hears(); m["Action"] != "CreateGameSession" || m["GameSessionId"] != g {
+			t.Errorf("the newer socket got %v", m)
+		}
+		_ = older.conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+		if n, err := older.conn.Read(make([]byte, 1)); n > 0 {
+			t.Errorf("the older socket got something, %v", err)
+		}
+		newer.does(200, "ActivateGameSession", "GameSessionId", g)
+	}
+}
+
 func TestMessagesThatAreWrong(t *testing.T) {
 	y := one(t, nil)
 	c := y.ready("p1")
@@ -286,7 +333,7 @@ func TestMessagesThatAreWrong(t *testing.T) {
 		if (status != q.status && (q.status != 404 || status != 400)) || !strings.Contains(text, q.names) {
 			t.Errorf("%s: got %v, want status %v that names %s", name, m, q.status, q.names)
 		}
-		var sent struct{ Action, RequestId string } //nolint:revive // the wire's name
+		var sent struct{ Action, RequestId string }
 		if json.Unmarshal([]byte(q.text), &sent) == nil && (m["Action"] != sent.Action || m["RequestId"] != sent.RequestId) {
 			t.Errorf("%s: answer to %v %v, want %+v", name, m["Action"], m["RequestId"], sent)
 		}
@@ -730,7 +777,7 @@ func TestCloseTellsSocketsToComeBack(t *testing.T) {
 	eventually(t, "the request runs", func() bool { return y.Stats().Running == 1 })
 	closed := make(chan struct{})
 	go func() {
-		y.gate.end()
+		y.end()
 		close(closed)
 	}()
 	idle.hearsClose(1012)
