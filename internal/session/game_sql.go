@@ -194,12 +194,12 @@ func pageOfGames(tx *store.Tx, fleet store.Key, location, status *string, after 
 	if status != nil {
 		wanted = []types.GameSessionStatus{types.GameSessionStatus(*status)}
 	}
-	var parts []string
+	var ranges []string
 	for _, status := range wanted {
 		args = append(args, status)
-		parts = append(parts, fmt.Sprintf(`SELECT `+gameColumns+gameTables+where+` AND g.status = $%d`, len(args)))
+		ranges = append(ranges, fmt.Sprintf(`SELECT `+gameColumns+gameTables+where+` AND g.status = $%d`, len(args)))
 	}
-	rows, err := tx.Query(strings.Join(parts, ` UNION ALL `)+` ORDER BY 1 LIMIT $3`, args...)
+	rows, err := tx.Query(merge(tx.Dialect(), ranges), args...)
 	if err != nil {
 		return nil, err
 	}

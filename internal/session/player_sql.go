@@ -221,7 +221,7 @@ func (p *player) pageTargets() []any {
 // one status or, when status is 0, all. The index has the status before the key, so all of
 // them are the merge of four ranges, of which only as many rows are read as are wanted.
 func pageOfGame(tx *store.Tx, game store.Key, status playerStatus, after store.Key, limit int) ([]player, error) {
-	query, args := pageOfGameAll, []any{game, after, limit}
+	query, args := pageOfGameAll[tx.Dialect()], []any{game, after, limit}
 	if status != 0 {
 		query, args = pageOfGameOne, append(args, status)
 	}
@@ -242,13 +242,27 @@ func pageOfGame(tx *store.Tx, game store.Key, status playerStatus, after store.K
 
 const pageOfGameOne = `SELECT ` + pageColumns + ` FROM player_session WHERE game = $1 AND status = $4 AND key > $2 ORDER BY key LIMIT $3`
 
-var pageOfGameAll = func() string {
-	var parts []string
+var pageOfGameAll = func() (texts [2]string) {
+	var ranges []string
 	for status := reserved; status <= timedOut; status++ {
-		parts = append(parts, fmt.Sprintf(`SELECT `+pageColumns+` FROM player_session WHERE game = $1 AND status = %d AND key > $2`, status))
+		ranges = append(ranges, fmt.Sprintf(`SELECT `+pageColumns+` FROM player_session WHERE game = $1 AND status = %d AND key > $2`, status))
 	}
-	return strings.Join(parts, ` UNION ALL `) + ` ORDER BY key LIMIT $3`
+	for d := range texts {
+		texts[d] = merge(store.Dialect(d), ranges)
+	}
+	return texts
 }()
+
+// merge reads ranges of an index, each of which is in the order of its first column, as one
+// in that order, up to the limit in $3. SQLite merges them row by row; PostgreSQL would read
+// and sort all of them, so it is told where each one ends.
+func merge(d store.Dialect, ranges []string) string {
+	text := strings.Join(ranges, ` UNION ALL `)
+	if d == store.Postgres {
+		text = `(` + strings.Join(ranges, ` ORDER BY 1 LIMIT $3) UNION ALL (`) + ` ORDER BY 1 LIMIT $3)`
+	}
+	return text + ` ORDER BY 1 LIMIT $3`
+}
 
 // pageOfPlayer reads player sessions of a player in the order of their keys, in one fleet
 // or, when fleet is 0, in all, and in one game session or, when game is 0, in all.
