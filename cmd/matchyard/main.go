@@ -31,6 +31,7 @@ type commands struct {
 	Serve   serveCmd   `cmd:"" help:"Run a server for production: signed requests only."`
 	Keys    keysCmd    `cmd:"" help:"Manage the access keys of a server for production."`
 	Demo    demoCmd    `cmd:"" help:"Show a game session from its first player to its end, with a real game server."`
+	Explain explainCmd `cmd:"" help:"Tell why something went as it did."`
 	Bench   benchCmd   `cmd:"" help:"Measure the speed of whole paths on this machine."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

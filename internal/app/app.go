@@ -233,6 +233,7 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	var running sync.WaitGroup
 	failed := make(chan error, 4)
 	running.Go(func() { a.sweep(background) })
+	running.Go(func() { newEngine(&a.rooms.placements, a.logger).run(background, a.db) })
 	running.Go(func() { a.events.Run(background) })
 	running.Go(func() {
 		if err := a.gateway.Run(background); err != nil {

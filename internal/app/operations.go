@@ -9,7 +9,7 @@ import (
 // operations is the index page: every operation of the API, and the method that carries it
 // out or the room it waits for.
 func operations(r *rooms) []awsapi.Operation {
-	tags, fleets, computes, sessions := &r.tags, &r.fleets, &r.computes, &r.sessions
+	tags, fleets, computes, sessions, placements := &r.tags, &r.fleets, &r.computes, &r.sessions, &r.placements
 	return []awsapi.Operation{
 		// Fleets.
 		awsapi.Op(fleets.CreateFleet),
@@ -85,14 +85,14 @@ func operations(r *rooms) []awsapi.Operation {
 		awsapi.Op(sessions.TerminateGameSession),
 		awsapi.Op(sessions.UpdateGameSession),
 
-		// Queues and placements: wait for the placement room.
-		awsapi.Unbuilt[gamelift.CreateGameSessionQueueInput, gamelift.CreateGameSessionQueueOutput](),
-		awsapi.Unbuilt[gamelift.DeleteGameSessionQueueInput, gamelift.DeleteGameSessionQueueOutput](),
-		awsapi.Unbuilt[gamelift.DescribeGameSessionPlacementInput, gamelift.DescribeGameSessionPlacementOutput](),
-		awsapi.Unbuilt[gamelift.DescribeGameSessionQueuesInput, gamelift.DescribeGameSessionQueuesOutput](),
-		awsapi.Unbuilt[gamelift.StartGameSessionPlacementInput, gamelift.StartGameSessionPlacementOutput](),
-		awsapi.Unbuilt[gamelift.StopGameSessionPlacementInput, gamelift.StopGameSessionPlacementOutput](),
-		awsapi.Unbuilt[gamelift.UpdateGameSessionQueueInput, gamelift.UpdateGameSessionQueueOutput](),
+		// Queues and placements.
+		awsapi.Op(placements.CreateGameSessionQueue),
+		awsapi.Op(placements.DeleteGameSessionQueue),
+		awsapi.Op(placements.DescribeGameSessionPlacement),
+		awsapi.Op(placements.DescribeGameSessionQueues),
+		awsapi.Op(placements.StartGameSessionPlacement),
+		awsapi.Op(placements.StopGameSessionPlacement),
+		awsapi.Op(placements.UpdateGameSessionQueue),
 
 		// Matchmaking: waits for the matchmaking room.
 		awsapi.Unbuilt[gamelift.AcceptMatchInput, gamelift.AcceptMatchOutput](),

@@ -5,6 +5,7 @@ import (
 	"github.com/matchyard/matchyard/internal/compute"
 	"github.com/matchyard/matchyard/internal/event"
 	"github.com/matchyard/matchyard/internal/fleet"
+	"github.com/matchyard/matchyard/internal/placement"
 	"github.com/matchyard/matchyard/internal/session"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/tag"
@@ -12,11 +13,12 @@ import (
 
 // rooms are all rooms, wired to each other. They are reached by pointer and not copied.
 type rooms struct {
-	events   event.Log
-	tags     tag.Service
-	fleets   fleet.Service
-	computes compute.Service
-	sessions session.Service
+	events     event.Log
+	tags       tag.Service
+	fleets     fleet.Service
+	computes   compute.Service
+	sessions   session.Service
+	placements placement.Service
 }
 
 // wire fits the rooms together. What a room needs of one above it is a function, set here.
@@ -24,7 +26,7 @@ type rooms struct {
 func wire(db *store.DB, home arn.Home, endpoint func() string) *rooms {
 	r := &rooms{}
 	r.events = event.Log{DB: db, Home: home}
-	r.tags = tag.Service{DB: db, Exists: r.fleets.ExistsTx}
+	r.tags = tag.Service{DB: db, Exists: r.exists}
 	r.fleets = fleet.Service{
 		DB: db, Home: home, Tags: &r.tags,
 		Deleting: r.computes.DropFleetTx,
@@ -36,8 +38,25 @@ func wire(db *store.DB, home arn.Home, endpoint func() string) *rooms {
 		SDKEndpoint: endpoint, AgentEndpoint: endpoint,
 		Ended: r.sessions.ProcessEnded,
 	}
-	r.sessions = session.Service{DB: db, Home: home, Fleets: &r.fleets, Computes: &r.computes}
+	r.sessions = session.Service{
+		DB: db, Home: home, Fleets: &r.fleets, Computes: &r.computes,
+		Activated: r.placements.Activated,
+		Over:      r.placements.Over,
+	}
+	r.placements = placement.Service{
+		DB: db, Home: home, Fleets: &r.fleets, Computes: &r.computes, Sessions: &r.sessions, Tags: &r.tags, Events: &r.events,
+	}
 	return r
+}
+
+// exists tells whether a resource that may have tags is there; each room knows its own.
+func (r *rooms) exists(tx *store.Tx, kind, id string) (bool, error) {
+	for _, room := range []func(*store.Tx, string, string) (bool, error){r.fleets.ExistsTx, r.placements.ExistsTx} {
+		if found, err := room(tx, kind, id); found || err != nil {
+			return found, err
+		}
+	}
+	return false, nil
 }
 
 // counts is what runs on a fleet, of which each room knows a part.
@@ -58,5 +77,6 @@ func (r *rooms) duties() []duty {
 		{name: "fleet", tick: r.fleets.Tick, due: r.fleets.Due},
 		{name: "compute", tick: r.computes.Tick, due: r.computes.Due, wall: true}, // nodes die in wall time
 		{name: "session", tick: r.sessions.Tick, due: r.sessions.Due},
+		{name: "placement", tick: r.placements.Tick, due: r.placements.Due},
 	}
 }
