@@ -162,8 +162,14 @@ func (s *Server) settle(ctx context.Context) error {
 }
 
 // Due is the next instant at which Tick has something to do. What is dropped waits for the
-// Tick after.
+// Tick after. With a manual clock it first waits for what is under way, since that may fail
+// and be due again.
 func (s *Server) Due(ctx context.Context) (due time.Time, ok bool, err error) {
+	if s.Manual {
+		if err := s.settle(ctx); err != nil {
+			return time.Time{}, false, err
+		}
+	}
 	take := func(at time.Time, found bool) {
 		if found && (!ok || at.Before(due)) {
 			due, ok = at, true
