@@ -49,7 +49,15 @@ func badRequests() (all []bad) {
 		all = append(all, bad{"json " + cut(body), jsonTo(targetList), "/", []byte(body), "SerializationException", 400})
 	}
 	for _, body := range [][]byte{
-		{0xff}, {0x80}, {0x01}, {0x60}, {0xf6, 0xf6}, {0xa1}, {0xa1, 0x65, 'L', 'i'}, {0xbf}, {0xbf, 0x65, 'L', 'i', 'm', 'i', 't'},
+		{0xff},
+		{0x80},
+		{0x01},
+		{0x60},
+		{0xf6, 0xf6},
+		{0xa1},
+		{0xa1, 0x65, 'L', 'i'},
+		{0xbf},
+		{0xbf, 0x65, 'L', 'i', 'm', 'i', 't'},
 		append([]byte{0xa1, 0x65}, "Limit\x61x"...),          // a text for an integer
 		append([]byte{0xa1, 0x65}, "Limit\xf5"...),           // a truth value for an integer
 		append([]byte{0xa1, 0x67}, "BuildId\x07"...),         // an integer for a text

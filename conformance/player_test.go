@@ -292,13 +292,14 @@ func TestResumeTokensTravel(t *testing.T) {
 				t.Skip("the CLI takes a process for each part")
 			}
 			boto, cli, ours := find(t, "boto3 json"), find(t, "cli json"), find(t, "go cbor")
-			for _, size := range sizes {
-				relay(t, 4, size, boto, cli, ours)
-				relay(t, 6, size, cli, boto, ours)
+			relay(t, 4, new(7), boto, cli, ours)
+			if s.store != "" {
+				return // what the CLI does is the same on each database
 			}
-			if cborCLI := find(t, "cli cbor"); true {
-				relay(t, 9, new(7), ours, cborCLI, boto)
-			}
+			relay(t, 6, nil, cli, boto, ours)
+			relay(t, 9, new(1), ours, cli, boto)
+			relay(t, 5, new(100), boto, ours, cli)
+			relay(t, 9, new(7), ours, find(t, "cli cbor"), boto)
 		})
 		t.Run("a token of the service", func(t *testing.T) {
 			out, err := sdk(s).DescribePlayerSessions(t.Context(), &gamelift.DescribePlayerSessionsInput{GameSessionId: &room, Limit: new(int32(7))})
@@ -306,6 +307,10 @@ func TestResumeTokensTravel(t *testing.T) {
 			eachClient(t, func(t *testing.T, c *client) {
 				if c.list == nil {
 					t.Skip("has no paginator")
+				}
+				sizes := sizes
+				if c.slow {
+					sizes = sizes[2:3]
 				}
 				for _, size := range sizes {
 					l := c.all(t, s, "DescribePlayerSessions", object{"GameSessionId": room}, paging{PageSize: size, StartingToken: out.NextToken})
