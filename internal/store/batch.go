@@ -87,7 +87,7 @@ func (b *Batcher[In, Out]) drain() {
 		b.DB.work.Go(b.drain)
 	}()
 	for {
-		runtime.Gosched() // those just answered come back with their next calls
+		b.gather()
 		if calls = b.take(); calls == nil {
 			ended = true
 			return
@@ -100,16 +100,33 @@ func (b *Batcher[In, Out]) drain() {
 	}
 }
 
+// gather lets those just answered come back with their next calls: it yields while they do.
+func (b *Batcher[In, Out]) gather() {
+	for n := -1; ; {
+		b.mu.Lock()
+		now := len(b.waiting)
+		b.mu.Unlock()
+		if now <= n || now >= b.most() {
+			return
+		}
+		n = now
+		runtime.Gosched()
+	}
+}
+
+func (b *Batcher[In, Out]) most() int {
+	if b.Max > 0 {
+		return b.Max
+	}
+	return defaultBatch
+}
+
 // take is the next batch, without those calls that nobody waits for.
 func (b *Batcher[In, Out]) take() []*call[In, Out] {
-	most := b.Max
-	if most <= 0 {
-		most = defaultBatch
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var calls []*call[In, Out]
-	for len(b.waiting) > 0 && len(calls) < most {
+	for len(b.waiting) > 0 && len(calls) < b.most() {
 		if c := b.waiting[0]; c.ctx.Err() == nil {
 			calls = append(calls, c)
 		}

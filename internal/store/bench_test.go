@@ -45,8 +45,12 @@ func benchEach(b *testing.B, f func(b *testing.B, db *store.DB)) {
 }
 
 // together runs f n times by 64 callers and reports the rate of rows.
-func together(b *testing.B, rows int, f func(n int) error) {
+func together(b *testing.B, db *store.DB, rows int, f func(n int) error) {
 	b.Helper()
+	before := uint64(0)
+	if db.Dialect() == store.SQLite {
+		before = db.Commits()
+	}
 	var next atomic.Int64
 	var all sync.WaitGroup
 	b.ResetTimer()
@@ -65,6 +69,9 @@ func together(b *testing.B, rows int, f func(n int) error) {
 		})
 	}
 	all.Wait()
+	if db.Dialect() == store.SQLite && db.Commits() > before {
+		b.ReportMetric(float64(b.N)/float64(db.Commits()-before), "calls/commit")
+	}
 	b.ReportMetric(float64(b.N*rows)/b.Elapsed().Seconds(), "rows/s")
 }
 
@@ -72,11 +79,7 @@ func BenchmarkWrite(b *testing.B) {
 	benchEach(b, func(b *testing.B, db *store.DB) {
 		ctx, cancel := context.WithCancel(b.Context())
 		defer cancel()
-		if db.Dialect() == store.SQLite {
-			before := db.Commits()
-			defer func() { b.ReportMetric(float64(b.N)/float64(db.Commits()-before), "rows/commit") }()
-		}
-		together(b, 1, func(n int) error {
+		together(b, db, 1, func(n int) error {
 			return db.Write(ctx, func(tx *store.Tx) error {
 				_, err := tx.Exec(benchInsert, tx.NewKey(), n%1000, "player-0123456789", "RESERVED", tx.NowMs())
 				return err
@@ -141,7 +144,7 @@ func BenchmarkBatcher(b *testing.B) {
 					}}
 					ctx, cancel := context.WithCancel(b.Context())
 					defer cancel()
-					together(b, size, func(n int) error {
+					together(b, db, size, func(n int) error {
 						_, err := batcher.Do(ctx, n)
 						return err
 					})
@@ -205,7 +208,7 @@ func BenchmarkRead(b *testing.B) {
 			b.Run(fmt.Sprint(size), func(b *testing.B) {
 				ctx, cancel := context.WithCancel(b.Context())
 				defer cancel()
-				together(b, 1, func(n int) error {
+				together(b, db, 1, func(n int) error {
 					return db.Read(ctx, func(tx *store.Tx) error {
 						rows, err := tx.Query(`SELECT key, parent, player, status, at FROM bench WHERE key >= $1 ORDER BY key LIMIT $2`, n*7919%(total-size), size)
 						if err != nil {
