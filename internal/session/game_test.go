@@ -112,8 +112,10 @@ func TestCreateRefusals(t *testing.T) {
 			{"no location", &input{FleetId: &r.fleet}, invalid, []string{"Location"}},
 			{"another location", &input{FleetId: &r.fleet, Location: new("custom-north")}, missing, []string{"Location", "custom-north"}},
 			{"the home region", &input{FleetId: &r.fleet, Location: new("us-west-2")}, missing, []string{"Location"}},
-			{"no process", &input{FleetId: &r.fleet, Location: new(string(west)), IdempotencyToken: new("later")}, noCapacity,
-				[]string{"Unable to reserve a process on fleet " + r.fleet, "none is ready"}},
+			{
+				"no process", &input{FleetId: &r.fleet, Location: new(string(west)), IdempotencyToken: new("later")}, noCapacity,
+				[]string{"Unable to reserve a process on fleet " + r.fleet, "none is ready"},
+			},
 		} {
 			if c.in.MaximumPlayerSessionCount == nil {
 				c.in.MaximumPlayerSessionCount = new(int32(5))

@@ -258,7 +258,7 @@ var pageOfGameAll = func() (texts [2]string) {
 // and sort all of them, so it is told where each one ends.
 func merge(d store.Dialect, ranges []string) string {
 	text := strings.Join(ranges, ` UNION ALL `)
-	if d == store.Postgres {
+	if d == store.Postgres && len(ranges) > 1 {
 		text = `(` + strings.Join(ranges, ` ORDER BY 1 LIMIT $3) UNION ALL (`) + ` ORDER BY 1 LIMIT $3)`
 	}
 	return text + ` ORDER BY 1 LIMIT $3`
