@@ -72,6 +72,7 @@ type client struct {
 	missing    func() string // says what is not installed, if anything
 	region     string        // the variable its documentation sets
 	resumes    bool          // has a total of items and tokens inside a page
+	old        string        // says why the installed version is too old, if it is
 }
 
 func clients(t *testing.T) []client {
@@ -80,6 +81,7 @@ func clients(t *testing.T) []client {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", built, "./go").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	script := withPackages(t)
 	needs := func(args ...string) func() string {
 		return func() string {
 			if err := exec.CommandContext(t.Context(), args[0], args[1:]...).Run(); err != nil {
@@ -94,17 +96,107 @@ func clients(t *testing.T) []client {
 			missing: func() string { return "" },
 		},
 		{
-			name: "Python", command: []string{"python3", "python/players.py"}, region: "AWS_DEFAULT_REGION", resumes: true,
-			missing: needs("python3", "-c", "import boto3"),
+			name: "Python", command: []string{python(t), "python/players.py"}, region: "AWS_DEFAULT_REGION", resumes: true,
+			missing: needs(python(t), "-c", "import boto3"), old: oldBoto(t),
 		},
 		{
-			name: "JavaScript", command: []string{"node", "javascript/players.js"}, region: "AWS_REGION",
-			missing: needs("node", "-e", "require.resolve('@aws-sdk/client-gamelift', {paths: ['javascript']})"),
+			name: "JavaScript", command: []string{"node", script}, region: "AWS_REGION",
+			missing: needs("node", "-e", "require.resolve('@aws-sdk/client-gamelift', {paths: [process.argv[1]]})", filepath.Dir(script)),
 		},
 		{
 			name: "CLI", command: []string{"sh", "cli/players.sh"}, region: "AWS_REGION",
-			missing: needs("aws", "--version"),
+			missing: needs("aws", "--version"), old: oldCLI(t),
 		},
+	}
+}
+
+// withPackages is the script of the JavaScript client beside the packages it imports: those
+// of `npm install` in its folder, or else those of scripts/install-test-tools.sh.
+func withPackages(t *testing.T) (script string) {
+	t.Helper()
+	if _, err := os.Stat("javascript/node_modules"); err == nil {
+		return "javascript/players.js"
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"players.js", "package.json"} {
+		text, err := os.ReadFile(filepath.Join("javascript", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	packages, err := filepath.Abs("../../.cache/node/node_modules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(packages, filepath.Join(dir, "node_modules")); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "players.js")
+}
+
+// python is a Python that has boto3, if there is one: scripts/install-test-tools.sh looks in
+// the same places.
+func python(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{os.Getenv("PYTHON"), "python3", "python", "/usr/bin/python3"} {
+		if name != "" && exec.CommandContext(t.Context(), name, "-c", "import boto3").Run() == nil {
+			return name
+		}
+	}
+	return "python3"
+}
+
+// The endpoint in the environment is known to botocore since 1.31 and to the CLI since
+// 1.29 and 2.13; what a distribution has may be older, and would ask Amazon.
+
+func oldBoto(t *testing.T) string {
+	t.Helper()
+	return tooOld(t, 1, 31, python(t), "-c", "import botocore; print('botocore/' + botocore.__version__)")
+}
+
+func oldCLI(t *testing.T) string {
+	t.Helper()
+	if old := tooOld(t, 1, 29, "aws", "--version"); old != "" {
+		return old
+	}
+	return tooOld(t, 2, 13, "aws", "--version")
+}
+
+// tooOld looks at the first name/major.minor that a command prints, and objects to one of
+// that major version with a smaller minor.
+func tooOld(t *testing.T, major, minor int, command ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), command[0], command[1:]...).Output()
+	if err != nil {
+		return "" // not installed
+	}
+	var has [2]int
+	version, _, _ := strings.Cut(string(out), " ")
+	_, numbers, _ := strings.Cut(version, "/")
+	if _, err := fmt.Sscanf(numbers, "%d.%d", &has[0], &has[1]); err != nil {
+		t.Fatalf("%v printed %q: %v", command, out, err)
+	}
+	if has[0] == major && has[1] < minor {
+		return strings.TrimSpace(version) + " knows no endpoint in the environment"
+	}
+	return ""
+}
+
+// require skips a test without a client, or fails it where all clients must be.
+func require(t *testing.T, c client) {
+	t.Helper()
+	missing := c.missing()
+	switch {
+	case c.old != "":
+		t.Skip("NOT RUN: " + c.old)
+	case missing == "":
+	case os.Getenv("CI") != "" || os.Getenv("MATCHYARD_REQUIRE_CLIENTS") != "":
+		t.Fatal("NOT RUN, not installed: " + missing)
+	default:
+		t.Skip("NOT RUN, not installed: " + missing)
 	}
 }
 
@@ -133,9 +225,7 @@ func TestClientsListThePlayers(t *testing.T) {
 	all := clients(t)
 	for _, c := range all {
 		t.Run(c.name, func(t *testing.T) {
-			if missing := c.missing(); missing != "" {
-				t.Skip("NOT RUN, not installed: " + missing)
-			}
+			require(t, c)
 			for _, size := range []string{"", "1", "2", "100"} {
 				var flags []string
 				if size != "" {
@@ -155,11 +245,8 @@ func TestClientsListThePlayers(t *testing.T) {
 				continue
 			}
 			t.Run(first.name+" then "+second.name, func(t *testing.T) {
-				for _, missing := range []string{first.missing(), second.missing()} {
-					if missing != "" {
-						t.Skip("NOT RUN, not installed: " + missing)
-					}
-				}
+				require(t, first)
+				require(t, second)
 				got := run(t, first, "--max-items", "4")
 				last := len(got) - 1
 				token, ok := strings.CutPrefix(got[last], "next\t")
