@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/matchyard/matchyard/internal/access"
-	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/awsapi"
 	"github.com/matchyard/matchyard/internal/config"
 	"github.com/matchyard/matchyard/internal/gateway"
@@ -92,7 +91,7 @@ func (a *App) open(ctx context.Context) error {
 	if a.db, err = store.Open(ctx, a.config.StoreURL(), store.Options{Now: a.clock.Now, Logger: a.logger}); err != nil {
 		return err
 	}
-	a.rooms = wire(a.db, arn.Home{Region: a.config.Region, Account: a.config.Account}, a.Endpoint)
+	a.rooms = wire(a.db, a.config, a.Endpoint)
 	a.duties = a.rooms.duties()
 	a.metrics = metrics.New(a.config.Version)
 	api := &awsapi.Server{Operations: operations(a.rooms), Logger: a.logger, Observe: a.metrics.Request}

@@ -3,6 +3,7 @@ package app
 import (
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/config"
 	"github.com/matchyard/matchyard/internal/event"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/placement"
@@ -23,7 +24,8 @@ type rooms struct {
 
 // wire fits the rooms together. What a room needs of one above it is a function, set here.
 // endpoint is the URL that game servers are told to dial.
-func wire(db *store.DB, home arn.Home, endpoint func() string) *rooms {
+func wire(db *store.DB, c config.Config, endpoint func() string) *rooms {
+	home := arn.Home{Region: c.Region, Account: c.Account}
 	r := &rooms{}
 	r.events = event.Log{DB: db, Home: home}
 	r.tags = tag.Service{DB: db, Exists: r.exists}
@@ -32,16 +34,22 @@ func wire(db *store.DB, home arn.Home, endpoint func() string) *rooms {
 		Deleting: r.computes.DropFleetTx,
 		Leaving:  r.computes.DropLocationTx,
 		Counts:   r.counts,
+		Quotas: fleet.Quotas{
+			AnywhereFleets: c.AnywhereFleets, LocationsPerFleet: c.LocationsPerFleet,
+			CustomLocations: c.CustomLocations, Aliases: c.Aliases,
+		},
 	}
 	r.computes = compute.Service{
 		DB: db, Home: home, Fleets: &r.fleets,
 		SDKEndpoint: endpoint, AgentEndpoint: endpoint,
-		Ended: r.sessions.ProcessEnded,
+		Ended:  r.sessions.ProcessEnded,
+		Config: compute.Config{ComputesPerFleet: c.ComputesPerFleet, ReconnectGrace: c.ReconnectGrace},
 	}
 	r.sessions = session.Service{
 		DB: db, Home: home, Fleets: &r.fleets, Computes: &r.computes,
 		Activated: r.placements.Activated,
 		Over:      r.placements.Over,
+		Config:    session.Config{ReservationTimeout: c.ReservationTimeout, Retention: c.Retention},
 	}
 	r.placements = placement.Service{
 		DB: db, Home: home, Fleets: &r.fleets, Computes: &r.computes, Sessions: &r.sessions, Tags: &r.tags, Events: &r.events,

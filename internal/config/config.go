@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/matchyard/matchyard/internal/webhook"
 )
@@ -49,6 +50,20 @@ type Config struct {
 	TLSKey  string `yaml:"tls-key" placeholder:"FILE" help:"PEM file of the certificate's key."`
 	// TLSHosts are names and addresses that the server's own certificate is also for.
 	TLSHosts []string `yaml:"tls-hosts" placeholder:"HOST" help:"Names and addresses that the server's own certificate is also for."`
+
+	// ReservationTimeout is how long a player session stays RESERVED. Retention is how long
+	// sessions are kept after a game session's end. ReconnectGrace is how long a game server
+	// may be gone before it counts as crashed; server SDKs try for 150 seconds and more.
+	ReservationTimeout time.Duration `yaml:"reservation-timeout" default:"60s" placeholder:"DURATION" help:"How long a player session stays RESERVED."`
+	Retention          time.Duration `yaml:"retention" default:"720h" placeholder:"DURATION" help:"How long sessions are kept after a game session's end."`
+	ReconnectGrace     time.Duration `yaml:"reconnect-grace" default:"200s" placeholder:"DURATION" help:"How long a game server may be gone before it counts as crashed."`
+
+	// What follows are quotas, with the service's own as defaults.
+	AnywhereFleets    int `yaml:"anywhere-fleets" default:"30" placeholder:"N" help:"Most Anywhere fleets."`
+	LocationsPerFleet int `yaml:"locations-per-fleet" default:"10" placeholder:"N" help:"Most locations of a fleet."`
+	CustomLocations   int `yaml:"custom-locations" default:"20" placeholder:"N" help:"Most custom locations."`
+	ComputesPerFleet  int `yaml:"computes-per-fleet" default:"100" placeholder:"N" help:"Most computes of an Anywhere fleet."`
+	Aliases           int `yaml:"aliases" default:"100" placeholder:"N" help:"Most aliases."`
 
 	// LogLevel is the least level that is logged; LogFormat is "text" or "json".
 	LogLevel  string `yaml:"log-level" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: debug, info, warn or error."`

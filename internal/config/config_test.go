@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/matchyard/matchyard/internal/config"
 	"github.com/matchyard/matchyard/internal/webhook"
@@ -64,6 +65,10 @@ func TestEveryFieldCanBeSetFromTheFileAndTheEnvironment(t *testing.T) {
 		switch f.Type {
 		case reflect.TypeFor[bool]():
 			text, inFile = "true", "true"
+		case reflect.TypeFor[int]():
+			text, inFile = "7", "7"
+		case reflect.TypeFor[time.Duration]():
+			text, inFile = "77s", "77s"
 		case reflect.TypeFor[[]string]():
 			text, inFile = "one, two", "[one, two]"
 		case reflect.TypeFor[[]webhook.Sink]():
@@ -95,6 +100,9 @@ func TestUnreadableSources(t *testing.T) {
 		"MATCHYARD_PUBLIC": {Env: env("MATCHYARD_PUBLIC", "perhaps")},
 		"urll":             {File: file(t, "sinks: [{name: a, urll: b}]")},
 		"MATCHYARD_SINKS":  {Env: env("MATCHYARD_SINKS", "a, b")},
+
+		"MATCHYARD_ALIASES":   {Env: env("MATCHYARD_ALIASES", "many")},
+		"MATCHYARD_RETENTION": {Env: env("MATCHYARD_RETENTION", "30 days")},
 	} {
 		_, err := config.Load(s)
 		if err == nil || !strings.Contains(err.Error(), name) {
@@ -156,6 +164,9 @@ func TestValidateNamesTheField(t *testing.T) {
 		{dev(func(c *config.Config) { c.Sinks = []webhook.Sink{{Name: "a", Kind: webhook.SQS}} }), ""},
 		{dev(func(c *config.Config) { c.Sinks = []webhook.Sink{{Name: "a", Kind: "fax"}} }), "sinks: a: kind: "},
 		{dev(func(c *config.Config) { c.Targets = map[string]string{"arn:aws:sns:us-west-2::t": "a"} }), "targets: "},
+		{dev(func(c *config.Config) { c.ReservationTimeout = 0 }), "reservation-timeout: "},
+		{dev(func(c *config.Config) { c.Retention = -time.Hour }), "retention: "},
+		{dev(func(c *config.Config) { c.ComputesPerFleet = 0 }), "computes-per-fleet: "},
 		{serve(func(c *config.Config) { c.Store = "" }), "store: a server needs a database"},
 		{serve(func(c *config.Config) { c.Clock = config.Manual }), "clock: "},
 		{serve(func(c *config.Config) { c.Ephemeral = true }), "ephemeral: "},

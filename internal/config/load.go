@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 
@@ -105,6 +106,18 @@ func (f field) set(text string) error {
 			return errors.New("want true or false")
 		}
 		*to = b
+	case *int:
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return errors.New("want a whole number")
+		}
+		*to = n
+	case *time.Duration:
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return errors.New("want a duration, as in 90s or 720h")
+		}
+		*to = d
 	case *[]string:
 		*to = nil
 		for item := range strings.SplitSeq(text, ",") {

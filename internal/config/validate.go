@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/matchyard/matchyard/internal/webhook"
 )
@@ -52,6 +53,7 @@ func (c Config) Validate() error {
 	if (c.RootAccessKeyID == "") != (c.RootSecretAccessKey == "") {
 		wrong("root-access-key-id", "a key and its secret (root-secret-access-key) are given together")
 	}
+	c.checkNumbers(wrong)
 	if err := webhook.Check(c.Sinks, c.Targets); err != nil {
 		errs = append(errs, err)
 	}
@@ -88,6 +90,30 @@ func (c Config) checkAddresses(wrong func(field, format string, args ...any)) {
 	}
 	if host, port, err := net.SplitHostPort(c.Advertise); err != nil || host == "" || port == "" || strings.ContainsAny(c.Advertise, "/?#") {
 		wrong("advertise", "%q is neither HOST:PORT nor a ws:// or wss:// URL", c.Advertise)
+	}
+}
+
+func (c Config) checkNumbers(wrong func(field, format string, args ...any)) {
+	for _, d := range []struct {
+		field string
+		value time.Duration
+	}{
+		{"reservation-timeout", c.ReservationTimeout}, {"retention", c.Retention}, {"reconnect-grace", c.ReconnectGrace},
+	} {
+		if d.value < time.Second {
+			wrong(d.field, "%v is less than a second", d.value)
+		}
+	}
+	for _, n := range []struct {
+		field string
+		value int
+	}{
+		{"anywhere-fleets", c.AnywhereFleets}, {"locations-per-fleet", c.LocationsPerFleet}, {"custom-locations", c.CustomLocations},
+		{"computes-per-fleet", c.ComputesPerFleet}, {"aliases", c.Aliases},
+	} {
+		if n.value < 1 {
+			wrong(n.field, "%d is less than 1", n.value)
+		}
 	}
 }
 
