@@ -45,6 +45,7 @@ type Server struct {
 
 	couriers []*courier
 	queues   map[string]*queue
+	running  atomic.Bool
 	ended    chan struct{} // closed when Run returned
 	closing  chan struct{} // closed by Close
 	cancels  []func()
@@ -104,6 +105,7 @@ func (s *Server) Open(ctx context.Context) error {
 // Run delivers until ctx ends, and returns when nothing is under way any more, which takes
 // about a second at most.
 func (s *Server) Run(ctx context.Context) {
+	s.running.Store(true)
 	var all sync.WaitGroup
 	for _, c := range s.couriers {
 		all.Go(func() { c.run(ctx) })
@@ -152,6 +154,9 @@ func (s *Server) Tick(ctx context.Context, now time.Time) error {
 
 // settle waits until all couriers have tried what is due.
 func (s *Server) settle(ctx context.Context) error {
+	if !s.running.Load() {
+		return nil
+	}
 	errs := make([]error, len(s.couriers))
 	var all sync.WaitGroup
 	for i, c := range s.couriers {

@@ -136,7 +136,9 @@ func (s *Server) doSQS(w http.ResponseWriter, r *http.Request) (any, error) {
 // its caller reaches us.
 func (s *Server) queueOf(body []byte) (*queue, error) {
 	var in struct{ QueueUrl string } //nolint:revive // SQS's spelling
-	_ = json.Unmarshal(body, &in)    // it was unmarshalled before
+	if err := json.Unmarshal(body, &in); err != nil {
+		return nil, &queueError{code: "SerializationException", text: "QueueUrl is not a string."}
+	}
 	if in.QueueUrl == "" {
 		return nil, &queueError{code: "MissingParameter", text: "The request must contain the parameter QueueUrl."}
 	}
