@@ -139,7 +139,7 @@ func TestBodiesThatAreNotBodies(t *testing.T) {
 			if w.Code != 400 || e.Type != "SerializationException" || !strings.HasPrefix(e.Message, "The request body could not be read") || len(e.Message) > 300 || s.name != "" {
 				t.Errorf("%s %.60q: got %d %+v, want a SerializationException", p.name, body, w.Code, e)
 			}
-			if took := time.Since(start); took > time.Second {
+			if took := time.Since(start); took > 10*time.Second {
 				t.Errorf("%s %.60q took %v", p.name, body, took)
 			}
 		}
