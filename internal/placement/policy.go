@@ -59,6 +59,7 @@ type ranking struct {
 	cap        *int32         // latency in force, in milliseconds; nil for none
 	until      *time.Duration // when it relaxes, from the placement's start; nil for never
 	steps      []step         // what ranks, in order
+	listed     int            // how many locations the order lists
 	candidates []candidate
 	excluded   []exclusion
 }
@@ -104,6 +105,7 @@ func rank(o offer, w wish) ranking {
 	if len(w.Override) > 0 {
 		locations = w.Override
 	}
+	r.listed = len(locations)
 	heard := listen(w.Latencies)
 	seen := map[string]int{} // fleet and location -> destination
 	for i, d := range o.destinations {
@@ -219,6 +221,10 @@ func (r *ranking) why(c candidate, o offer) string {
 		case types.PriorityTypeDestination:
 			parts = append(parts, fmt.Sprintf("DESTINATION %d", c.destination+1))
 		case types.PriorityTypeLocation:
+			if c.place == r.listed {
+				parts = append(parts, "LOCATION by name")
+				continue
+			}
 			parts = append(parts, fmt.Sprintf("LOCATION %d", c.place+1))
 		}
 	}
