@@ -629,7 +629,10 @@ func TestSensitiveValuesAreNotRepeated(t *testing.T) {
 		b := &breaker{t: t}
 		b.breakAll(o.Input, tree, "", "", func(v any) any { return v })
 		trees := []any{tree}
-		for _, v := range b.found {
+		for i, v := range b.found {
+			if testing.Short() && i%8 != 0 {
+				continue
+			}
 			trees = append(trees, v.tree)
 		}
 		for _, p := range protocols {

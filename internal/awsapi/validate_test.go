@@ -137,8 +137,11 @@ func TestEveryConstraintIsChecked(t *testing.T) {
 	for _, o := range model.Operations {
 		b := &breaker{t: t}
 		b.breakAll(o.Input, sample(t, o.Input, true), "", "", func(v any) any { return v })
-		for _, v := range b.found {
+		for i, v := range b.found {
 			members[v.member] = true
+			if testing.Short() && i%8 != 0 {
+				continue // the whole takes a minute with the race detector on a busy machine
+			}
 			for _, p := range protocols {
 				total++
 				s.name = ""
