@@ -45,7 +45,7 @@ func (s *Service) GetPlayerConnectionDetails(ctx context.Context, in *gamelift.G
 // GetGameSessionLogUrl makes a URL for the logs of a game session that has ended, for 14
 // days after its end (sessions-placement.md 8). On Anywhere fleets there are logs only when
 // a host's agent uploaded some.
-func (s *Service) GetGameSessionLogUrl(ctx context.Context, in *gamelift.GetGameSessionLogUrlInput) (*gamelift.GetGameSessionLogUrlOutput, error) { //nolint:revive,staticcheck // the operation's name
+func (s *Service) GetGameSessionLogUrl(ctx context.Context, in *gamelift.GetGameSessionLogUrlInput) (*gamelift.GetGameSessionLogUrlOutput, error) {
 	out := &gamelift.GetGameSessionLogUrlOutput{}
 	err := s.DB.Read(ctx, func(tx *store.Tx) error {
 		g, err := knownGame(tx, *in.GameSessionId, "")

@@ -215,12 +215,12 @@ func (s *Service) admitCreator(tx *store.Tx, f fleet.Fleet, creator *string) (*i
 		}
 		return nil, nil //nolint:nilnil // nobody to hold to anything
 	}
-	print := fingerprint(*creator)
+	who := fingerprint(*creator)
 	interval := throttleInterval
 	if limited {
 		interval = 0
 	}
-	ok, err := markCreator(tx, f.Key, print, interval)
+	ok, err := markCreator(tx, f.Key, who, interval)
 	if err != nil {
 		return nil, err
 	}
@@ -228,17 +228,17 @@ func (s *Service) admitCreator(tx *store.Tx, f fleet.Fleet, creator *string) (*i
 		if !ok {
 			return nil, apierr.Throttled()
 		}
-		return &print, nil
+		return &who, nil
 	}
 	minutes := *policy.PolicyPeriodInMinutes
-	n, err := countCreations(tx, f.Key, print, tx.NowMs()-int64(minutes)*60_000)
+	n, err := countCreations(tx, f.Key, who, tx.NowMs()-int64(minutes)*60_000)
 	if err != nil {
 		return nil, err
 	}
 	if most := *policy.NewGameSessionsPerCreator; n >= int64(most) {
 		return nil, apierr.LimitExceeded("CreatorId: it made %d game sessions on fleet %s in %d minutes, and %d is the most", n, f.ID, minutes, most)
 	}
-	return &print, nil
+	return &who, nil
 }
 
 // fingerprint is a number for a text that is too long to index. Whoever finds a row by it

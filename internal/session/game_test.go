@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -123,7 +124,8 @@ func TestCreateRefusals(t *testing.T) {
 			_, err := r.CreateGameSession(t.Context(), c.in)
 			refused(t, c.name, err, c.code, c.words...)
 			if c.code == terminal {
-				same(t, "message of a terminal alias", *err.(*types.TerminalRoutingStrategyException).Message, "Come back on Monday.")
+				e, _ := errors.AsType[*types.TerminalRoutingStrategyException](err)
+				same(t, "message of a terminal alias", *e.Message, "Come back on Monday.")
 			}
 		}
 		// The last one did not use its token up.
@@ -643,7 +645,7 @@ func TestTerminalAlias(t *testing.T) {
 		_, list := r.DescribeGameSessions(t.Context(), &gamelift.DescribeGameSessionsInput{AliasId: id})
 		_, details := r.DescribeGameSessionDetails(t.Context(), &gamelift.DescribeGameSessionDetailsInput{AliasId: id})
 		for what, err := range map[string]error{"create": create, "search": search, "list": list, "details": details} {
-			e, ok := err.(*types.TerminalRoutingStrategyException)
+			e, ok := errors.AsType[*types.TerminalRoutingStrategyException](err)
 			if !ok || *e.Message != "Zurück am Montag." {
 				t.Errorf("%s: %v", what, err)
 			}

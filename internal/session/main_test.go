@@ -245,12 +245,12 @@ func (r *rooms) checkCounts() {
 		defer rows.Close()
 		for rows.Next() {
 			var id string
-			var counted, real int
-			if err := rows.Scan(&id, &counted, &real); err != nil {
+			var counted, there int
+			if err := rows.Scan(&id, &counted, &there); err != nil {
 				return err
 			}
-			if counted != real {
-				r.t.Errorf("game session %s counts %d players and has %d", id, counted, real)
+			if counted != there {
+				r.t.Errorf("game session %s counts %d players and has %d", id, counted, there)
 			}
 		}
 		return rows.Err()

@@ -294,9 +294,9 @@ func contend(t *testing.T, nodes []*rooms, games ...room) {
 func TestProcessEnds(t *testing.T) {
 	each(t, func(r *rooms) {
 		g := r.open(10)
-		playing, waiting, late := r.accepted(g, "ann"), "", r.joined(g, "bob")
+		playing, late := r.accepted(g, "ann"), r.joined(g, "bob")
 		r.clock.Advance(time.Minute + time.Second)
-		waiting = r.joined(g, "cat")
+		waiting := r.joined(g, "cat")
 		done := r.accepted(g, "dan")
 		must(t, r.RemovePlayer(t.Context(), g.process, g.id, done))
 		ended := r.player(done)
