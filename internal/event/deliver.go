@@ -49,20 +49,8 @@ func (l *Log) Next(ctx context.Context, sink string) (at time.Time, ok bool, err
 	return at, ok, err
 }
 
-// Done removes an event that its sink has. Calls made at the same time share a transaction.
-func (l *Log) Done(ctx context.Context, ref Ref) error {
-	l.once.Do(func() {
-		l.done.DB = l.DB
-		l.done.Run = func(tx *store.Tx, refs []Ref) ([]struct{}, []error, error) {
-			return make([]struct{}, len(refs)), nil, remove(tx, refs)
-		}
-	})
-	_, err := l.done.Do(ctx, ref)
-	return err
-}
-
-// AllDone is Done for many.
-func (l *Log) AllDone(ctx context.Context, refs []Ref) error {
+// Done removes events that their sinks have.
+func (l *Log) Done(ctx context.Context, refs ...Ref) error {
 	return l.DB.Write(ctx, func(tx *store.Tx) error { return remove(tx, refs) })
 }
 

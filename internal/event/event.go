@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"hash/fnv"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/matchyard/matchyard/internal/arn"
@@ -28,8 +27,7 @@ type Event struct {
 // Channel is where a transaction that appended events notifies, with the sink's name.
 const Channel = "event"
 
-// Log is the outbox. It is made by a literal and not copied. A nil Log takes events and
-// forgets them.
+// Log is the outbox. It is made by a literal. A nil Log takes events and forgets them.
 type Log struct {
 	DB   *store.DB
 	Home arn.Home
@@ -38,9 +36,6 @@ type Log struct {
 	Route func(eventType, kind, target string) []string
 	// KeepDead is how long events that were given up are kept; 0 means 14 days.
 	KeepDead time.Duration
-
-	once sync.Once
-	done store.Batcher[Ref, struct{}]
 }
 
 // envelope is an event as the world sees it.

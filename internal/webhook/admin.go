@@ -122,6 +122,10 @@ func (s *Server) showDead(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 		return
 	}
+	if sink := q.Get("sink"); sink != "" && !nameForm.MatchString(sink) {
+		say(w, http.StatusBadRequest, map[string]string{"error": fmt.Sprintf("sink: %q is not the name of one", sink)})
+		return
+	}
 	count, err := s.Log.DeadCount(r.Context())
 	if err != nil {
 		s.broken(w, err)
@@ -157,7 +161,7 @@ func parseRef(text string) (*event.Ref, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	number, sink, ok := strings.Cut(string(raw), ".")
 	key, err2 := strconv.ParseInt(number, 10, 64)
-	if err != nil || err2 != nil || !ok {
+	if err != nil || err2 != nil || !ok || !nameForm.MatchString(sink) {
 		return nil, fmt.Errorf("after: %q is not the next of a page before", text)
 	}
 	return &event.Ref{Sink: sink, Key: store.Key(key)}, nil
@@ -170,7 +174,12 @@ func (s *Server) replay(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusNotFound, map[string]string{"error": fmt.Sprintf("sink: %q is not in the configuration", sink)})
 		return
 	}
-	n, err := s.Log.Replay(r.Context(), sink, q.Get("id"))
+	id := q.Get("id")
+	if _, _, err := store.ParseUUID(id); id != "" && err != nil {
+		say(w, http.StatusBadRequest, map[string]string{"error": fmt.Sprintf("id: %q is not the id of an event", id)})
+		return
+	}
+	n, err := s.Log.Replay(r.Context(), sink, id)
 	if err != nil {
 		s.broken(w, err)
 		return

@@ -50,14 +50,17 @@ type courier struct {
 	// Of the goroutine of run.
 	look    bool               // events may have become ready
 	queue   []event.Entry      // to be sent next
-	busy    map[store.Key]bool // in queue or being sent
+	busy    map[store.Key]bool // in queue, being sent, or sent and not marked
 	tries   int                // under way
+	sent    []event.Ref        // to be marked
+	marking bool               // some are being marked
 	failed  map[store.Key]bool // events that failed since the last one that did not
 	pauses  int                // since then
 	next    time.Time          // when the first event that is held back is due; zero: none is
 	stale   bool               // next is to be read
 	waiters []chan struct{}    // of settle
 	results chan result
+	marked  chan mark
 }
 
 // state is how a sink does, for those who look.
@@ -69,6 +72,11 @@ type state struct {
 type result struct {
 	batch []event.Entry
 	errs  []error
+}
+
+type mark struct {
+	refs []event.Ref
+	err  error
 }
 
 // rouse makes a courier look for something to do. It returns at once.
@@ -98,6 +106,7 @@ func (c *courier) run(ctx context.Context) {
 	sending, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	c.busy, c.failed, c.results = map[store.Key]bool{}, map[store.Key]bool{}, make(chan result, c.most)
+	c.marked = make(chan mark, 1)
 	c.look, c.stale = true, true
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -115,13 +124,21 @@ func (c *courier) run(ctx context.Context) {
 			c.waiters = append(c.waiters, w)
 		case r := <-c.results:
 			c.finish(sending, r)
+		case m := <-c.marked:
+			c.release(m)
 		}
 	}
 	c.answer(true)
 	late := time.AfterFunc(grace, cut)
 	defer late.Stop()
-	for c.tries > 0 {
-		c.finish(sending, <-c.results)
+	for c.tries > 0 || c.marking || len(c.sent) > 0 {
+		c.mark(sending)
+		select {
+		case r := <-c.results:
+			c.finish(sending, r)
+		case m := <-c.marked:
+			c.release(m)
+		}
 	}
 }
 
@@ -174,6 +191,7 @@ func (c *courier) leads() bool { return time.Now().UnixNano() < c.until.Load() }
 
 // step starts as many tries as may be under way, and returns when to look again.
 func (c *courier) step(ctx, sending context.Context) time.Duration {
+	c.mark(sending)
 	if !c.leads() {
 		c.drop()
 		c.look, c.stale = false, true
@@ -191,7 +209,7 @@ func (c *courier) step(ctx, sending context.Context) time.Duration {
 	if c.pauses > 0 {
 		most = 1 // to see whether the sink takes events again
 	}
-	for c.tries < most {
+	for c.tries < most && len(c.sent) < window {
 		if len(c.queue) == 0 {
 			if err := c.fill(ctx); err != nil {
 				return time.Second
@@ -204,7 +222,7 @@ func (c *courier) step(ctx, sending context.Context) time.Duration {
 		batch := c.queue[:n:n]
 		c.queue = c.queue[n:]
 		c.tries++
-		go func() { c.results <- c.try(sending, batch) }()
+		go func() { c.results <- result{batch, c.to.send(sending, batch)} }()
 	}
 	return c.pauseBefore(ctx, now)
 }
@@ -246,43 +264,51 @@ func (c *courier) fill(ctx context.Context) error {
 	return nil
 }
 
-// try sends a batch and removes what the sink has.
-func (c *courier) try(ctx context.Context, batch []event.Entry) result {
-	errs := c.to.send(ctx, batch)
-	var refs []event.Ref
-	for i, err := range errs {
-		if err == nil {
-			refs = append(refs, batch[i].Ref)
-		}
+// mark removes what was sent. What is sent meanwhile is removed together, next.
+func (c *courier) mark(ctx context.Context) {
+	if c.marking || len(c.sent) == 0 {
+		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-	defer cancel()
-	var err error
-	switch len(refs) {
-	case 0:
-	case 1:
-		err = c.s.Log.Done(ctx, refs[0])
-	default:
-		err = c.s.Log.AllDone(ctx, refs)
+	refs := c.sent
+	c.sent, c.marking = nil, true
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		defer cancel()
+		c.marked <- mark{refs, c.s.Log.Done(ctx, refs...)}
+	}()
+}
+
+// release lets what was behind marked events, in their orders, be sent.
+func (c *courier) release(m mark) {
+	c.marking, c.look = false, true
+	for _, r := range m.refs {
+		delete(c.busy, r.Key)
 	}
-	if err != nil {
-		c.s.logger().Error("delivered and not removed; it will be sent again", slog.String("sink", c.sink.Name), slog.Any("error", err))
+	if m.err != nil {
+		c.s.logger().Error("delivered and not removed; they will be sent again",
+			slog.String("sink", c.sink.Name), slog.Int("events", len(m.refs)), slog.Any("error", m.err))
+		c.rest()
 	}
-	c.s.delivered.Add(int64(len(refs)))
-	return result{batch, errs}
+}
+
+// rest sends nothing for a while, since what becomes of it cannot be written down.
+func (c *courier) rest() {
+	c.pause(fullSecond(c.s.DB.Now().Add(backOff(c.pauses))))
+	c.pauses++
 }
 
 // finish takes in what became of a try.
 func (c *courier) finish(sending context.Context, r result) {
 	c.tries--
-	c.look = true // what was behind it in its order may be ready
 	var failures []event.Failure
 	for i, e := range r.batch {
-		delete(c.busy, e.Key)
 		if r.errs[i] == nil {
+			c.sent = append(c.sent, e.Ref)
 			c.succeeded()
 			continue
 		}
+		delete(c.busy, e.Key)
+		c.look = true // it may be given up, and others of its order may be ready
 		if sending.Err() != nil {
 			continue // it was cut off
 		}
@@ -300,6 +326,7 @@ func (c *courier) finish(sending context.Context, r result) {
 }
 
 func (c *courier) succeeded() {
+	c.s.delivered.Add(1)
 	if c.pauses > 0 {
 		c.s.logger().Info("the sink takes events again", slog.String("sink", c.sink.Name))
 	}
@@ -351,6 +378,7 @@ func (c *courier) record(ctx context.Context, failures []event.Failure) {
 		n, err := c.s.Log.Failed(ctx, failures...)
 		if err != nil {
 			c.complain(ctx, err)
+			c.rest()
 		}
 		dead = n
 		c.stale = true
@@ -376,7 +404,7 @@ func (c *courier) drop() {
 
 // answer tells those who wait in settle, when nothing can be done at present.
 func (c *courier) answer(ended bool) {
-	if !ended && (c.tries > 0 || len(c.queue) > 0) {
+	if !ended && (c.tries > 0 || len(c.queue) > 0 || c.marking || len(c.sent) > 0) {
 		return
 	}
 	for _, w := range c.waiters {

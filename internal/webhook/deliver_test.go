@@ -217,13 +217,16 @@ func TestDeadLettersAreShownAndReplayed(t *testing.T) {
 		if _, sinks := get(http.MethodGet, "/events"); !strings.Contains(sinks, `{"name":"hook","kind":"webhook","pending":0,"dead":2,"deliveredHere":true,"lastError":"status 418"}`) {
 			t.Errorf("sinks %s", sinks)
 		}
-		for url, want := range map[string]int{"/events/dead?limit=0": 400, "/events/dead?after=!": 400} {
+		for url, want := range map[string]int{"/events/dead?limit=0": 400, "/events/dead?after=!": 400, "/events/dead?sink=%00": 400} {
 			if code, _ := get(http.MethodGet, url); code != want {
 				t.Errorf("%s: %d, want %d", url, code, want)
 			}
 		}
 		if code, _ := get(http.MethodPost, "/events/replay?sink=other"); code != http.StatusNotFound {
 			t.Errorf("replay to no sink: %d", code)
+		}
+		if code, _ := get(http.MethodPost, "/events/replay?sink=hook&id=x"); code != http.StatusBadRequest {
+			t.Errorf("replay of no event: %d", code)
 		}
 		r.answers(nil)
 		if code, answer := get(http.MethodPost, "/events/replay?sink=hook"); code != http.StatusOK || strings.TrimSpace(answer) != `{"replayed":2}` {

@@ -138,6 +138,8 @@ func (n *notifier) ask(ctx context.Context, sub subscription, wait time.Duration
 	return found, err
 }
 
+const tokenSize = 32
+
 type subscription struct {
 	token     string
 	asked     int
@@ -155,7 +157,7 @@ func (s subscription) id() string {
 // subscription reads a sink's subscription. One of another URL is begun anew: its owner may
 // be another.
 func (s *Server) subscription(ctx context.Context, sink Sink) (sub subscription, err error) {
-	var fresh [32]byte
+	var fresh [tokenSize]byte
 	_, _ = rand.Read(fresh[:]) // never fails
 	err = s.DB.Write(ctx, func(tx *store.Tx) error {
 		if _, err := tx.Exec(`
@@ -186,6 +188,9 @@ func (s *Server) asked(ctx context.Context, sink Sink, wait time.Duration) error
 // confirm confirms the subscription of a token, which may be done twice, and returns its
 // sink.
 func (s *Server) confirm(ctx context.Context, token string) (sink string, found bool, err error) {
+	if raw, err := hex.DecodeString(token); err != nil || len(raw) != tokenSize {
+		return "", false, nil //nolint:nilerr // nobody was sent that
+	}
 	err = s.DB.Write(ctx, func(tx *store.Tx) error {
 		found = false
 		err := tx.QueryRow(`UPDATE event_subscription SET confirmed_at = COALESCE(confirmed_at, $2) WHERE token = $1 RETURNING sink`, token, tx.NowMs()).Scan(&sink)
