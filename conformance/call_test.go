@@ -42,7 +42,7 @@ func callSDK(ctx context.Context, client any, op string, params map[string]any) 
 		return nil, fmt.Errorf("parameters of %s: %w", op, err)
 	}
 	out := method.Call([]reflect.Value{reflect.ValueOf(ctx), in})
-	if err, _ := out[1].Interface().(error); err != nil {
+	if err, _ := reflect.TypeAssert[error](out[1]); err != nil {
 		return nil, err
 	}
 	return plain(out[0].Elem()).(map[string]any), nil
@@ -80,7 +80,7 @@ func plain(v reflect.Value) any {
 	case reflect.Pointer:
 		return plain(v.Elem())
 	case reflect.Struct:
-		if t, ok := v.Interface().(time.Time); ok {
+		if t, ok := reflect.TypeAssert[time.Time](v); ok {
 			return map[string]any{"$ms": milliseconds(t)}
 		}
 		members := map[string]any{}
@@ -133,40 +133,6 @@ func milliseconds(t time.Time) any {
 		return t.UnixMilli()
 	}
 	return float64(t.UnixMicro()) / 1000
-}
-
-// members lists the paths of a type's members, for knowing what an SDK can show.
-func members(t reflect.Type, path string, inside map[reflect.Type]bool, into *[]string) {
-	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
-		t = t.Elem()
-	}
-	if t.Kind() != reflect.Struct || t == reflect.TypeFor[time.Time]() || inside[t] {
-		return
-	}
-	inside[t] = true
-	defer delete(inside, t)
-	for i := range t.NumField() {
-		if f := t.Field(i); f.IsExported() && f.Name != "ResultMetadata" {
-			name := strings.TrimPrefix(path+"."+f.Name, ".")
-			*into = append(*into, name)
-			members(f.Type, name, inside, into)
-		}
-	}
-}
-
-// knows lists the operations of an SDK client with the members of their outputs.
-func knows(client any) map[string][]string {
-	all := map[string][]string{}
-	t := reflect.TypeOf(client)
-	for i := range t.NumMethod() {
-		m := t.Method(i)
-		if m.Type.NumIn() == 4 && m.Type.NumOut() == 2 {
-			into := []string{}
-			members(m.Type.Out(0), "", map[reflect.Type]bool{}, &into)
-			all[m.Name] = into
-		}
-	}
-	return all
 }
 
 // asCallError tells what a caller can learn of an error. What it is of: errors.As with the

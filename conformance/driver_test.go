@@ -73,11 +73,14 @@ type violation struct {
 	Params         object
 }
 
-var errMissing = errors.New("not installed")
+var (
+	errMissing = errors.New("not installed")
+	errTooOld  = errors.New("too old") // what a distribution has may be
+)
 
 func startDriver(name string, args ...string) (*driver, error) {
 	d := &driver{log: &tail{}, waiting: map[int]chan []byte{}}
-	d.cmd = exec.Command(name, args...) //nolint:noctx // ended by stopDrivers
+	d.cmd = exec.Command(name, args...)
 	d.cmd.Stderr = d.log
 	d.cmd.Env = quietEnvironment()
 	var err error

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -173,10 +174,7 @@ func refusals(t *testing.T, w *world) []refusal {
 	routing := object{"Type": "SIMPLE", "FleetId": w.fleet}
 	session := object{"FleetId": w.fleet, "Location": w.location, "MaximumPlayerSessionCount": 1}
 	with := func(o object, name string, value any) object {
-		c := object{}
-		for k, v := range o {
-			c[k] = v
-		}
+		c := maps.Clone(o)
 		if c[name] = value; value == nil {
 			delete(c, name)
 		}

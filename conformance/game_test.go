@@ -87,7 +87,7 @@ func (w *world) host(t testing.TB, scheme string) *game {
 	token, err := w.api.GetComputeAuthToken(t.Context(), &gamelift.GetComputeAuthTokenInput{FleetId: &w.fleet, ComputeName: &w.computer})
 	check(t, err)
 	g := &game{gone: make(chan struct{}), log: &tail{}}
-	g.cmd = exec.Command(gameserver, "-logs", t.TempDir()) //nolint:noctx // stopped below
+	g.cmd = exec.Command(gameserver, "-logs", t.TempDir())
 	g.cmd.Env = quietEnvironment(
 		"GAMELIFT_SDK_WEBSOCKET_URL="+w.s.websocket(scheme), "GAMELIFT_SDK_AUTH_TOKEN="+*token.AuthToken, "GAMELIFT_SDK_FLEET_ID="+w.fleet,
 		"GAMELIFT_SDK_HOST_ID="+w.computer, fmt.Sprintf("GAMELIFT_SDK_PROCESS_ID=process-%d", w.processes.Add(1)),

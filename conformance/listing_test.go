@@ -23,7 +23,7 @@ type paged struct {
 
 func (p paged) ids(items []any) (ids []string) {
 	for _, item := range items {
-		for _, name := range strings.Split(p.key, ".") {
+		for name := range strings.SplitSeq(p.key, ".") {
 			if name != "" {
 				item = item.(object)[name]
 			}

@@ -68,7 +68,7 @@ func dev(t *testing.T, database string, args ...string) *server {
 // start runs the program and waits for its ready line.
 func (s *server) start(t testing.TB, listen, admin string) {
 	t.Helper()
-	s.cmd = exec.Command(matchyard, append(s.args, "--listen", listen, "--admin", admin)...) //nolint:noctx // stopped below
+	s.cmd = exec.Command(matchyard, append(s.args, "--listen", listen, "--admin", admin)...)
 	s.log = &tail{}
 	s.cmd.Stderr = s.log
 	s.cmd.Env = quietEnvironment(s.env...)

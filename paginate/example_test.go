@@ -3,7 +3,7 @@ package paginate_test
 import (
 	"context"
 	"fmt"
-	"log"
+	"log" //nolint:depguard // a program of the reader's
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"

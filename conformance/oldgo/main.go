@@ -12,6 +12,8 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"reflect"
+	"strings"
 	"sync"
 	"time"
 
@@ -78,6 +80,38 @@ func answer(a asked) (b answered) {
 		b.Error = asCallError(err)
 	}
 	return b
+}
+
+// members lists the paths of a type's members, for knowing what an SDK can show.
+func members(t reflect.Type, path string, inside map[reflect.Type]bool, into *[]string) {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || t == reflect.TypeFor[time.Time]() || inside[t] {
+		return
+	}
+	inside[t] = true
+	defer delete(inside, t)
+	for f := range t.Fields() {
+		if f.IsExported() && f.Name != "ResultMetadata" {
+			name := strings.TrimPrefix(path+"."+f.Name, ".")
+			*into = append(*into, name)
+			members(f.Type, name, inside, into)
+		}
+	}
+}
+
+// knows lists the operations of an SDK client with the members of their outputs.
+func knows(client any) map[string][]string {
+	all := map[string][]string{}
+	for m := range reflect.TypeOf(client).Methods() {
+		if m.Type.NumIn() == 4 && m.Type.NumOut() == 2 {
+			into := []string{}
+			members(m.Type.Out(0), "", map[reflect.Type]bool{}, &into)
+			all[m.Name] = into
+		}
+	}
+	return all
 }
 
 func main() {

@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"go/format"
-	"log"
 	"maps"
 	"os"
 	"slices"
@@ -20,20 +19,22 @@ func main() {
 	model := flag.String("model", "", "facts of the service model")
 	out := flag.String("out", "", "Go file to write")
 	flag.Parse()
-	log.SetFlags(0)
-	log.SetPrefix("gen: ")
+	if err := write(*model, *out); err != nil {
+		fmt.Fprintln(os.Stderr, "gen:", err)
+		os.Exit(1)
+	}
+}
 
-	facts, err := os.ReadFile(*model)
+func write(model, out string) error {
+	facts, err := os.ReadFile(model)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	code, err := Generate(facts)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
-	if err := os.WriteFile(*out, code, 0o644); err != nil {
-		log.Fatal(err)
-	}
+	return os.WriteFile(out, code, 0o644)
 }
 
 // facts is the part of the model that paging needs.
