@@ -31,6 +31,7 @@ var paths = []path{
 	{"join", onEach(join)},
 	{"join25", onEach(join25)},
 	{"page100", onEach(page100)},
+	{"place", onEach(place)},
 	{"session-push", onEach(sessionPush)},
 	{"sockets", sockets},
 	{"start", startUp},

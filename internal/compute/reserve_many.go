@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/matchyard/matchyard/internal/arn"
@@ -167,4 +169,47 @@ func (s *Service) WhyNoneTx(tx *store.Tx, f fleet.Fleet, at arn.Location) (strin
 		return err.Error(), nil
 	}
 	return "", err
+}
+
+// ActivatedManyTx is ActivatedTx for many processes, in a handful of statements. Processes
+// that have ended are passed over.
+func (s *Service) ActivatedManyTx(tx *store.Tx, processes []store.Key) error {
+	keys := make([]int64, len(processes))
+	for i, p := range processes {
+		keys[i] = int64(p)
+	}
+	list := store.List(tx, keys)
+	if tx.Dialect() == store.Postgres {
+		if _, err := tx.Exec(`SELECT key FROM compute WHERE key IN (SELECT compute FROM process WHERE `+tx.In("key", 1)+`) ORDER BY key FOR UPDATE`, list); err != nil {
+			return err
+		}
+	}
+	activated, err := endActivating(tx, list)
+	if err != nil || len(activated) == 0 {
+		return err
+	}
+	var rows [][]any
+	for _, c := range slices.Sorted(maps.Keys(activated)) {
+		rows = append(rows, []any{c, activated[c]})
+	}
+	_, err = tx.ExecMany(`UPDATE compute SET activating = activating - $2 WHERE key = $1`, rows)
+	return err
+}
+
+// endActivating marks processes as not activating, and counts them by compute.
+func endActivating(tx *store.Tx, processes any) (map[store.Key]int64, error) {
+	rows, err := tx.Query(`UPDATE process SET activating = 0 WHERE `+tx.In("key", 1)+` AND activating = 1 RETURNING compute`, processes)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	n := map[store.Key]int64{}
+	for rows.Next() {
+		var c store.Key
+		if err := rows.Scan(&c); err != nil {
+			return nil, err
+		}
+		n[c]++
+	}
+	return n, rows.Err()
 }

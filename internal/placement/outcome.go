@@ -8,43 +8,69 @@ import (
 	"github.com/matchyard/matchyard/internal/store"
 )
 
-// Activated is told by the session room that a game session becomes ACTIVE, in that very
-// transaction: its placement, if it has one, is FULFILLED, and the desired players have
-// their player sessions before anybody else sees the game session (sessions-placement.md
-// 6.7). One that is activated after its deadline, before the sweep has come by, counts.
-func (s *Service) Activated(tx *store.Tx, game store.Key) error {
-	p, err := fulfil(tx, game)
-	if errors.Is(err, store.ErrNoRows) {
-		return nil
-	}
-	if err != nil {
+// Activated is told by the session room that game sessions become ACTIVE, in that very
+// transaction: their placements, of those that have one, are FULFILLED, and the desired
+// players have their player sessions before anybody else sees the game sessions
+// (sessions-placement.md 6.7). One that is activated after its placement's deadline, before
+// the sweep has come by, counts.
+func (s *Service) Activated(tx *store.Tx, games []store.Key) error {
+	list, err := fulfil(tx, games)
+	if err != nil || len(list) == 0 {
 		return err
 	}
-	var list []placed
-	if p.players > 0 {
-		t, err := textOf(tx, p.key)
-		if err != nil {
-			return err
-		}
-		ids, err := s.Sessions.SeatTx(tx, game, t.Players)
-		if err != nil {
-			return err
-		}
-		for i, seat := range t.Players {
-			list = append(list, placed{seat.Player, ids[i]})
-		}
-		if err := savePlaced(tx, p.key, list); err != nil {
-			return err
-		}
-	}
-	if s.Events == nil {
-		return nil
-	}
-	q, err := queueByKey(tx, p.queue)
-	if err != nil {
+	players, err := s.seat(tx, list)
+	if err != nil || s.Events == nil {
 		return err
 	}
-	return s.tell(tx, q, p, list)
+	queues := map[store.Key]queue{}
+	events := make([]event.Event, len(list))
+	for i, p := range list {
+		q, known := queues[p.queue]
+		if !known {
+			if q, err = queueByKey(tx, p.queue); err != nil {
+				return err
+			}
+			queues[p.queue] = q
+		}
+		events[i] = s.event(q, p, players[p.key])
+	}
+	return s.Events.AppendTx(tx, events...)
+}
+
+// seat gives the desired players of placements their player sessions.
+func (s *Service) seat(tx *store.Tx, list []placement) (map[store.Key][]placed, error) {
+	var keys []int64
+	for _, p := range list {
+		if p.players > 0 {
+			keys = append(keys, int64(p.key))
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil //nolint:nilnil // nobody is to be seated
+	}
+	texts, err := textsOf(tx, keys)
+	if err != nil {
+		return nil, err
+	}
+	var seats []session.Seats
+	var of []store.Key
+	for _, p := range list {
+		if p.players > 0 {
+			seats = append(seats, session.Seats{Game: *p.game, Players: texts[p.key].Players})
+			of = append(of, p.key)
+		}
+	}
+	ids, err := s.Sessions.SeatTx(tx, seats)
+	if err != nil {
+		return nil, err
+	}
+	all := map[store.Key][]placed{}
+	for i, key := range of {
+		for k, seat := range seats[i].Players {
+			all[key] = append(all[key], placed{seat.Player, ids[i][k]})
+		}
+	}
+	return all, savePlaced(tx, of, all)
 }
 
 // Over is told by the session room that a game session will not become ACTIVE. Its
@@ -115,11 +141,8 @@ type placedPlayer struct {
 	PlayerSessionID string `json:"playerSessionId"`
 }
 
-// tell appends the event of a placement that has come to its final state.
-func (s *Service) tell(tx *store.Tx, q queue, p placement, list []placed) error {
-	if s.Events == nil {
-		return nil
-	}
+// event is that of a placement that has come to its final state.
+func (s *Service) event(q queue, p placement, list []placed) event.Event {
 	o := outcome{
 		Type: eventKinds[p.status], PlacementID: p.id, CustomEventData: q.custom,
 		StartTime: iso(p.startedAt), EndTime: iso(*p.endedAt),
@@ -127,9 +150,7 @@ func (s *Service) tell(tx *store.Tx, q queue, p placement, list []placed) error 
 	if p.status == fulfilled {
 		o.fulfilled(p, list)
 	}
-	return s.Events.AppendTx(tx, event.Event{
-		Type: eventType, Order: "placement/" + p.id, Resource: s.queueARN(q.name), Target: q.target, Detail: o,
-	})
+	return event.Event{Type: eventType, Order: "placement/" + p.id, Resource: s.queueARN(q.name), Target: q.target, Detail: o}
 }
 
 func (o *outcome) fulfilled(p placement, list []placed) {

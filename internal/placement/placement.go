@@ -136,7 +136,7 @@ func (s *Service) finishTx(tx *store.Tx, q queue, p *placement, to status) error
 	if err := endPlacement(tx, *p); err != nil {
 		return err
 	}
-	return s.tell(tx, q, *p, nil)
+	return s.Events.AppendTx(tx, s.event(q, *p, nil))
 }
 
 // knownPlacement reads a placement by its id, or refuses with NotFoundException.

@@ -165,12 +165,15 @@ func waitAgain(tx *store.Tx, p placement, step *int64) error {
 	return err
 }
 
-// fulfil makes the placement of a game session that became ACTIVE FULFILLED. The error is
-// store.ErrNoRows when there is none.
-func fulfil(tx *store.Tx, game store.Key) (p placement, err error) {
-	err = tx.QueryRow(`UPDATE placement SET status = 2, ended_at = $2, deadline = NULL WHERE game = $1 AND status = 1
-		RETURNING `+bareColumns, game, tx.NowMs()).Scan(p.targets()...)
-	return p, err
+// fulfil makes the placements of game sessions that became ACTIVE FULFILLED, and returns
+// them.
+func fulfil(tx *store.Tx, games []store.Key) ([]placement, error) {
+	keys := make([]int64, len(games))
+	for i, k := range games {
+		keys[i] = int64(k)
+	}
+	return scanPlacements(tx.Query(`UPDATE placement SET status = 2, ended_at = $2, deadline = NULL WHERE `+tx.In("game", 1)+` AND status = 1
+		RETURNING `+bareColumns, store.List(tx, keys), tx.NowMs()))
 }
 
 // endPlacement writes a final state other than FULFILLED.
@@ -187,12 +190,16 @@ func saveTrace(tx *store.Tx, key store.Key, t trace) error {
 	return err
 }
 
-func savePlaced(tx *store.Tx, key store.Key, list []placed) error {
-	text, err := json.Marshal(list)
-	if err != nil {
-		return err
+func savePlaced(tx *store.Tx, keys []store.Key, all map[store.Key][]placed) error {
+	rows := make([][]any, len(keys))
+	for i, key := range keys {
+		text, err := json.Marshal(all[key])
+		if err != nil {
+			return err
+		}
+		rows[i] = []any{key, string(text)}
 	}
-	_, err = tx.Exec(`UPDATE placement_text SET placed = $2 WHERE placement = $1`, key, string(text))
+	_, err := tx.ExecMany(`UPDATE placement_text SET placed = $2 WHERE placement = $1`, rows)
 	return err
 }
 

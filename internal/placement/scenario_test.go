@@ -423,4 +423,3 @@ func (s *stage) remove(words []string) (err error) {
 	}
 	return err
 }
-

@@ -139,34 +139,6 @@ func old(version string) bool {
 	return err == nil && n < 5
 }
 
-// Activate is a process's ActivateGameSession. Once the game session is ACTIVE it has no
-// more effect; after the activation timeout it is refused, swept or not.
-func (s *Service) Activate(ctx context.Context, process store.Key, gameSession string) error {
-	return s.settle(ctx, func(tx *store.Tx) error {
-		g, err := hostedGame(tx, process, gameSession, "")
-		if err != nil {
-			return err
-		}
-		if g.status == active {
-			return nil
-		}
-		if !may(g.status, active) || *g.deadline <= tx.NowMs() {
-			return apierr.InvalidGameSessionStatus("GameSessionId: game session %s is %s or its activation timed out, and cannot become ACTIVE", gameSession, g.status)
-		}
-		if err := s.Computes.ActivatedTx(tx, process); err != nil {
-			return err
-		}
-		ok, err := moveGame(tx, g, active, nil)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return errRaced
-		}
-		return s.tellActivated(tx, g)
-	})
-}
-
 // SetCreationPolicy is a process's UpdatePlayerSessionCreationPolicy.
 func (s *Service) SetCreationPolicy(ctx context.Context, process store.Key, gameSession, policy string) error {
 	p := types.PlayerSessionCreationPolicy(policy)

@@ -106,20 +106,32 @@ type Seat struct {
 	Data   *string
 }
 
-// SeatTx reserves a slot for each player of a game session, in that order, and returns the
-// ids of the player sessions. It is called by Activated: nobody else has seen the game
-// session ACTIVE yet, so there is room for all.
-func (s *Service) SeatTx(tx *store.Tx, game store.Key, players []Seat) (ids []string, err error) {
-	if len(players) == 0 {
-		return nil, nil
-	}
+// Seats are the players who get slots with a game session.
+type Seats struct {
+	Game    store.Key
+	Players []Seat
+}
+
+// SeatTx reserves a slot for each player of game sessions, in order, and returns the ids of
+// the player sessions of each. It is called by Activated: nobody else has seen the game
+// sessions ACTIVE yet, so there is room for all.
+func (s *Service) SeatTx(tx *store.Tx, all []Seats) (ids [][]string, err error) {
 	deadline := tx.Now.Add(s.Config.orDefaults().ReservationTimeout).UnixMilli()
-	rows := make([]playerRow, len(players))
-	for i, p := range players {
-		rows[i] = playerRow{newPlayer{p.Player, p.Data, fingerprint(p.Player), store.Tail(), tx.NewKey()}, game, deadline}
-		ids = append(ids, playerSessionID(rows[i].key, rows[i].tail))
+	ids = make([][]string, len(all))
+	var rows []playerRow
+	var counts [][]any
+	for i, g := range all {
+		for _, p := range g.Players {
+			r := playerRow{newPlayer{p.Player, p.Data, fingerprint(p.Player), store.Tail(), tx.NewKey()}, g.Game, deadline}
+			rows = append(rows, r)
+			ids[i] = append(ids[i], playerSessionID(r.key, r.tail))
+		}
+		counts = append(counts, []any{g.Game, len(g.Players)})
 	}
-	if _, err := tx.Exec(`UPDATE game_session SET players = players + $2 WHERE key = $1`, game, len(players)); err != nil {
+	if len(rows) == 0 {
+		return ids, nil
+	}
+	if _, err := tx.ExecMany(`UPDATE game_session SET players = players + $2 WHERE key = $1`, counts); err != nil {
 		return nil, err
 	}
 	return ids, insertPlayers(tx, rows)
@@ -153,14 +165,6 @@ const (
 	ProcessLost  Failure = "its process ended"
 	Ended        Failure = "it was terminated by a call"
 )
-
-// tellActivated passes on that a game session became ACTIVE.
-func (s *Service) tellActivated(tx *store.Tx, g game) error {
-	if s.Activated == nil {
-		return nil
-	}
-	return s.Activated(tx, g.key)
-}
 
 // tellOver passes on that a game session that was ACTIVATING will not become ACTIVE.
 func (s *Service) tellOver(tx *store.Tx, g game, why Failure) error {

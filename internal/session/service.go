@@ -29,15 +29,18 @@ type Service struct {
 	// uploads any.
 	LogURL func(tx *store.Tx, id arn.GameSessionID, ended time.Time) (url string, found bool, err error)
 
-	// Activated is called in the transaction that makes a game session ACTIVE, before anybody
-	// sees it so. May be nil.
-	Activated func(tx *store.Tx, game store.Key) error
+	// Activated is called in the transaction that makes game sessions ACTIVE, before anybody
+	// sees them so. May be nil.
+	Activated func(tx *store.Tx, games []store.Key) error
 	// Over is called in the transaction after which a game session that was ACTIVATING will
 	// not become ACTIVE any more. May be nil.
 	Over func(tx *store.Tx, game store.Key, why Failure) error
 
 	joinOnce sync.Once
 	joins    store.Batcher[joining, joined]
+
+	activateOnce sync.Once
+	activations  store.Batcher[activation, struct{}]
 }
 
 // Config are the room's numbers. The zero value means the service's own.
