@@ -75,7 +75,11 @@ func (l *Log) keepDead() time.Duration {
 
 // Tick removes events that were given up long ago. It works in batches and may be repeated.
 func (l *Log) Tick(ctx context.Context, now time.Time) error {
-	for more := true; more; {
+	due, more, err := l.Due(ctx)
+	if err != nil || now.Before(due) {
+		return err
+	}
+	for more {
 		if err := l.DB.Write(ctx, func(tx *store.Tx) error {
 			n, err := removeDead(tx, now.Add(-l.keepDead()).UnixMilli(), sweepBatch)
 			more = n == sweepBatch

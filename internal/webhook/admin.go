@@ -75,12 +75,12 @@ func (s *Server) showSinks(w http.ResponseWriter, r *http.Request) {
 	}
 	list := make([]*sinkView, 0, len(views))
 	for name, v := range views {
-		at, any, err := s.Log.Oldest(r.Context(), name)
+		at, some, err := s.Log.Oldest(r.Context(), name)
 		if err != nil {
 			s.broken(w, err)
 			return
 		}
-		if any {
+		if some {
 			v.Oldest = at.Format(snsTime)
 		}
 		list = append(list, v)

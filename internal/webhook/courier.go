@@ -452,8 +452,8 @@ func (c *courier) lastError() string {
 // due is the next instant at which something is to be tried that cannot be tried before.
 func (c *courier) due(ctx context.Context) (time.Time, bool, error) {
 	if p := c.paused(); c.s.DB.Now().Before(p) {
-		_, any, err := c.s.Log.Oldest(ctx, c.sink.Name)
-		return p, any, err
+		_, some, err := c.s.Log.Oldest(ctx, c.sink.Name)
+		return p, some, err
 	}
 	return c.s.Log.Next(ctx, c.sink.Name)
 }

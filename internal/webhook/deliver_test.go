@@ -400,8 +400,12 @@ func TestEventsOfARemovedSinkAreDropped(t *testing.T) {
 
 func TestEventsGoToThoseWhoWantThem(t *testing.T) {
 	sinks := []webhook.Sink{
-		{Name: "all"}, {Name: "star", Events: []string{"*"}}, {Name: "type", Events: []string{eventType}},
-		{Name: "kind", Events: []string{eventType + "/PlacementFailed", "Other"}}, {Name: "topic"}, {Name: "both", Events: []string{"Other"}},
+		{Name: "all"},
+		{Name: "star", Events: []string{"*"}},
+		{Name: "type", Events: []string{eventType}},
+		{Name: "kind", Events: []string{eventType + "/PlacementFailed", "Other"}},
+		{Name: "topic"},
+		{Name: "both", Events: []string{"Other"}},
 	}
 	targets := map[string]string{topic: "topic", topic + "2": "both"}
 	route := webhook.Route(sinks, targets)

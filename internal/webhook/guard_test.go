@@ -91,7 +91,7 @@ func TestNoWebhookReachesOurOwnNetwork(t *testing.T) {
 	for i, part := range strings.Split(w.Body.String(), `{"name":"`)[1:] {
 		// Forms that are no addresses are names, which nobody has.
 		named := strings.ContainsAny(hosts[i], "x") && !strings.HasSuffix(hosts[i], ".example") || hosts[i] == "2130706433" || hosts[i] == "0177.0.0.1" || hosts[i] == "127.1"
-		if !strings.Contains(part, "is not an address on the Internet") && !(named && strings.Contains(part, "lookup")) {
+		if !strings.Contains(part, "is not an address on the Internet") && (!named || !strings.Contains(part, "lookup")) {
 			t.Errorf("%s: %s", hosts[i], part)
 		}
 	}

@@ -196,7 +196,7 @@ func receiveMessage(ctx context.Context, s *Server, q *queue, _ string, in *rece
 	if err != nil || len(got) == 0 {
 		return struct{}{}, err
 	}
-	names := append(in.AttributeNames, in.MessageSystemAttributeNames...)
+	names := slices.Concat(in.AttributeNames, in.MessageSystemAttributeNames)
 	messages := make([]receivedMessage, len(got))
 	for i, e := range got {
 		messages[i] = q.message(e, names)

@@ -69,14 +69,13 @@ func (s *Server) Open(ctx context.Context) error {
 	for _, sink := range s.Sinks {
 		sink = sink.withDefaults(s.Home)
 		names = append(names, sink.Name)
-		if sink.Kind == SQS {
+		c := &courier{s: s, sink: sink, wake: make(chan struct{}, 1), settling: make(chan chan struct{}), most: sink.Concurrency, batch: 1}
+		switch sink.Kind {
+		case SQS:
 			q := &queue{s: s, sink: sink, changed: make(chan struct{})}
 			s.queues[sink.Queue] = q
 			bySink[sink.Name] = q.rouse
 			continue
-		}
-		c := &courier{s: s, sink: sink, wake: make(chan struct{}, 1), settling: make(chan chan struct{}), most: sink.Concurrency, batch: 1}
-		switch sink.Kind {
 		case Webhook:
 			c.to = &poster{sink: sink, client: newClient(sink, s.Resolver)}
 		case SNS:
@@ -199,8 +198,8 @@ func (s *Server) Due(ctx context.Context) (due time.Time, ok bool, err error) {
 
 // buryOld gives up the events of a sink that have reached its age, if the oldest has.
 func (s *Server) buryOld(ctx context.Context, sink Sink, reason string) (int, error) {
-	at, any, err := s.Log.Oldest(ctx, sink.Name)
-	if err != nil || !any || s.DB.Now().Sub(at) < sink.MaxAge {
+	at, some, err := s.Log.Oldest(ctx, sink.Name)
+	if err != nil || !some || s.DB.Now().Sub(at) < sink.MaxAge {
 		return 0, err
 	}
 	return s.Log.Bury(ctx, sink.Name, sink.MaxAge, reason)

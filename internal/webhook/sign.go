@@ -15,6 +15,7 @@ const (
 	headerID        = "Matchyard-Event-Id"
 	headerTimestamp = "Matchyard-Timestamp" // seconds since 1970, of this try
 	headerSignature = "Matchyard-Signature" // "v1=" and hexadecimal, one for each secret, with commas
+	headerOnce      = "Idempotency-Key"     // the event's id; lets net/http try again on a connection that had just ended
 )
 
 // sign proves that whoever sends knows the secrets, and when it was sent: each signature is

@@ -128,6 +128,7 @@ func Check(sinks []Sink, targets map[string]string) error {
 			once(queues, "queue", cmp.Or(s.Queue, s.Name))
 		case File:
 			once(paths, "path", s.Path)
+		case Webhook, SNS: // two may send to one URL
 		}
 	}
 	for topic, name := range targets {

@@ -87,6 +87,7 @@ func (n *notifier) post(ctx context.Context, m message) (answer []byte, err erro
 	if m.Type == "Notification" {
 		h.Set("X-Amz-Sns-Subscription-Arn", n.arn)
 		h.Set(headerID, m.MessageID)
+		h.Set(headerOnce, m.MessageID)
 	}
 	return post(ctx, n.client, n.sink, h, m.text())
 }

@@ -18,7 +18,7 @@ import (
 
 // posted is what SNS posts, as its documentation has it.
 type posted struct {
-	Type, MessageId, Token, TopicArn, Message, SubscribeURL, Timestamp string //nolint:revive // SNS's spelling
+	Type, MessageId, Token, TopicArn, Message, SubscribeURL, Timestamp string
 
 	header http.Header
 }

@@ -135,7 +135,7 @@ func (s *Server) doSQS(w http.ResponseWriter, r *http.Request) (any, error) {
 // queueOf is the queue of the request's URL, of which only the end counts: the rest is how
 // its caller reaches us.
 func (s *Server) queueOf(body []byte) (*queue, error) {
-	var in struct{ QueueUrl string } //nolint:revive // SQS's spelling
+	var in struct{ QueueUrl string }
 	if err := json.Unmarshal(body, &in); err != nil {
 		return nil, &queueError{code: "SerializationException", text: "QueueUrl is not a string."}
 	}
@@ -148,9 +148,9 @@ func (s *Server) queueOf(body []byte) (*queue, error) {
 	return nil, errNoQueue
 }
 
-// base is this server as the caller reached it.
+// base is this server as the caller reached it, perhaps through a proxy.
 func base(r *http.Request) string {
-	if r.TLS != nil {
+	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
 		return "https://" + r.Host
 	}
 	return "http://" + r.Host
