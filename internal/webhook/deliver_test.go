@@ -168,7 +168,7 @@ func TestBackOffFollowsTheStoresClock(t *testing.T) {
 		}
 		for i, w := range waits {
 			least, most := time.Second<<i, 2*time.Second<<i
-			if i > 6 {
+			if i > 7 {
 				least, most = 150*time.Second, 300*time.Second
 			}
 			if w < least || w > most+time.Second {
