@@ -42,12 +42,12 @@ func (s *Service) Pass(ctx context.Context, w Woken) error {
 func (s *Service) worthwhile(ctx context.Context, w Woken) (keys []store.Key, err error) {
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
 		keys = nil
-		any, err := s.Computes.AnyFreeTx(tx)
-		if err != nil || !any {
+		waiting, err := waitingQueues(tx)
+		if err != nil || len(waiting) == 0 {
 			return err
 		}
-		waiting, err := waitingQueues(tx)
-		if err != nil {
+		any, err := s.Computes.AnyFreeTx(tx)
+		if err != nil || !any {
 			return err
 		}
 		for _, k := range waiting {
