@@ -41,7 +41,8 @@ CREATE TABLE placement (
     dns        TEXT,
     port       BIGINT
 );
-CREATE INDEX placement_game ON placement (game) WHERE status = 1;
+-- Without the NULLs of those who wait, which no search is to go through.
+CREATE INDEX placement_game ON placement (game) WHERE status = 1 AND game IS NOT NULL;
 CREATE INDEX placement_deadline ON placement (deadline, key) WHERE deadline IS NOT NULL;
 CREATE INDEX placement_step ON placement (step_at, key) WHERE step_at IS NOT NULL;
 CREATE INDEX placement_ended ON placement (ended_at, key) WHERE ended_at IS NOT NULL;
