@@ -150,9 +150,7 @@ func refusals(t *testing.T, w *world) []refusal {
 	ctx := t.Context()
 	full, _ := w.room(t, "ws", 0)
 	ended, host := w.room(t, "ws", 5)
-	if got := host.connect(t).say(t, "END"); got != "OK" {
-		t.Error(got)
-	}
+	host.end(t)
 	host.ends(t)
 	taken := *w.describe(t, *full.GameSessionId).Location
 	spare := "custom-spare-" + strings.TrimPrefix(w.location, "custom-home-")

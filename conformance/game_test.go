@@ -155,6 +155,15 @@ func (g *game) kill() {
 	<-g.gone
 }
 
+// end has a player end the game. The game server may close the connection before it has
+// answered.
+func (g *game) end(t testing.TB) {
+	t.Helper()
+	_, err := fmt.Fprintln(g.connect(t), "END")
+	check(t, err)
+	g.hear(t, "ending ")
+}
+
 // ends waits for the game server's own end and returns its exit code.
 func (g *game) ends(t testing.TB) int {
 	t.Helper()

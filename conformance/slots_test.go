@@ -72,9 +72,7 @@ func TestTwoHundredPlayers(t *testing.T) {
 		s.advance(t, time.Minute)
 		stays := w.join(t, room, "stays")
 		host.enter(t, *stays.PlayerSessionId)
-		if got := host.connect(t).say(t, "END"); got != "OK" {
-			t.Fatal(got)
-		}
+		host.end(t)
 		if code := host.ends(t); code != 0 {
 			t.Errorf("the game server ended with code %d", code)
 		}
@@ -308,9 +306,7 @@ func TestKilledInAStormOfJoins(t *testing.T) {
 					t.Errorf("the player let in is %s", p.Status)
 				}
 			}
-			if got := tables[0].host.connect(t).say(t, "END"); got != "OK" {
-				t.Error(got)
-			}
+			tables[0].host.end(t)
 			eventually(t, "the game session has ended", func() bool {
 				return w.describe(t, tables[0].room).Status == types.GameSessionStatusTerminated
 			})
