@@ -57,7 +57,9 @@ func drainTx(tx *store.Tx, process store.Key, t TerminateProcess) error {
 		return err
 	}
 	before := p
-	p.EndBy, p.activating = t.At, false
+	if p.activating = false; p.Agent || !t.Patient {
+		p.EndBy = t.At
+	}
 	return saveTx(tx, before, p)
 }
 

@@ -94,7 +94,7 @@ func (s *Service) connectTx(tx *store.Tx, d Dial) (row, error) {
 		return row{}, err
 	}
 	if live == nil && !p.EndBy.IsZero() {
-		if err := s.SendTx(tx, p.Key, TerminateProcess{p.EndBy}); err != nil {
+		if err := s.SendTx(tx, p.Key, TerminateProcess{At: p.EndBy}); err != nil {
 			return row{}, err
 		}
 	}

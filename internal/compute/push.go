@@ -82,6 +82,9 @@ func (m UpdateGameSession) MarshalJSON() ([]byte, error) {
 // Not to be sent before ActivateServerProcess succeeded.
 type TerminateProcess struct {
 	At time.Time
+	// Patient says that a process which no agent manages may take as long as it needs: there
+	// is nobody to kill it, so that it does not end before it says so (sessions-placement.md 4.7).
+	Patient bool
 }
 
 // MarshalJSON is the message as it stands on the wire, with the time in milliseconds.

@@ -99,6 +99,9 @@ func (s *Service) describePlayers(ctx context.Context, q playerQuery) (list []ty
 		var fleet store.Key
 		if q.process != 0 {
 			p, err := s.Computes.ProcessTx(tx, q.process)
+			if errors.Is(err, store.ErrNoRows) {
+				return apierr.NotFound("the server process that asks ended long ago")
+			}
 			if err != nil {
 				return err
 			}

@@ -90,7 +90,7 @@ func (s *Service) triggerTx(tx *store.Tx, g *game, p compute.Process) error {
 	if g.status == terminating {
 		return nil
 	}
-	if err := s.Computes.SendTx(tx, p.Key, compute.TerminateProcess{At: tx.Now.Add(terminateGrace)}); err != nil {
+	if err := s.Computes.SendTx(tx, p.Key, compute.TerminateProcess{At: tx.Now.Add(terminateGrace), Patient: true}); err != nil {
 		return err
 	}
 	ok, err := moveGame(tx, *g, terminating, nil)

@@ -472,6 +472,11 @@ func TestTerminate(t *testing.T) {
 		same(t, "players stay", r.player(playing).Status, types.PlayerSessionStatusActive)
 		must(t, r.RemovePlayer(t.Context(), g.process, g.id, playing))
 
+		// Nobody could kill the process, so the game session lasts until it says that it ends.
+		r.clock.Advance(10 * time.Minute)
+		must(t, errors.Join(r.Computes.Tick(t.Context(), r.clock.Now()), r.Tick(t.Context(), r.clock.Now())))
+		same(t, "a slow end", r.game(g.id).Status, types.GameSessionStatusTerminating)
+
 		must(t, r.Computes.End(t.Context(), g.process, compute.Normal))
 		game = r.game(g.id)
 		same(t, "status", game.Status, types.GameSessionStatusTerminated)

@@ -136,7 +136,7 @@ func (g *seats) admit(c joining) error {
 	case g.policy == types.PlayerSessionCreationPolicyDenyAll:
 		return apierr.InvalidGameSessionStatus("GameSessionId: game session %s has the player session creation policy DENY_ALL", c.name)
 	case g.players+g.taken+int64(len(c.players)) > g.maximum:
-		return apierr.GameSessionFull("GameSessionId: game session %s has %d of %d slots taken, and %d are needed", c.name, g.players+g.taken, g.maximum, len(c.players))
+		return apierr.GameSessionFull("GameSessionId: game session %s has %d of %d slots taken, too many for %d more", c.name, g.players+g.taken, g.maximum, len(c.players))
 	}
 	return nil
 }

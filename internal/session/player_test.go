@@ -217,7 +217,7 @@ func TestAllOrNothing(t *testing.T) {
 
 		g = r.open(24)
 		_, err = r.joinAll(g, players...)
-		refused(t, "25 into 24", err, full, "25 are needed")
+		refused(t, "25 into 24", err, full, "too many for 25 more")
 		same(t, "count", *r.game(g.id).CurrentPlayerSessionCount, 0)
 		same(t, "made", len(r.list(&gamelift.DescribePlayerSessionsInput{GameSessionId: &g.id}, 100)), 0)
 		_, err = r.joinAll(g, "ann", "ann")
@@ -523,6 +523,8 @@ func TestPlayersForAProcess(t *testing.T) {
 		fleet := r.newFleet(nil)
 		stranger := r.processOf(fleet, east)
 		here := *page[0].PlayerSessionId
+		_, _, err = r.DescribePlayers(ctx, 4711, session.PlayerQuery{GameSessionID: g.id})
+		refused(t, "a process that is forgotten", err, missing, "ended long ago")
 		_, _, err = r.DescribePlayers(ctx, stranger.Key, session.PlayerQuery{GameSessionID: g.id})
 		refused(t, "another fleet's game session", err, missing, "GameSessionId")
 		_, _, err = r.DescribePlayers(ctx, stranger.Key, session.PlayerQuery{PlayerSessionID: here})
