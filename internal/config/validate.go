@@ -108,8 +108,11 @@ func (c Config) checkNumbers(wrong func(field, format string, args ...any)) {
 		field string
 		value int
 	}{
-		{"anywhere-fleets", c.AnywhereFleets}, {"locations-per-fleet", c.LocationsPerFleet}, {"custom-locations", c.CustomLocations},
-		{"computes-per-fleet", c.ComputesPerFleet}, {"aliases", c.Aliases},
+		{"anywhere-fleets", c.AnywhereFleets},
+		{"locations-per-fleet", c.LocationsPerFleet},
+		{"custom-locations", c.CustomLocations},
+		{"computes-per-fleet", c.ComputesPerFleet},
+		{"aliases", c.Aliases},
 	} {
 		if n.value < 1 {
 			wrong(n.field, "%d is less than 1", n.value)
