@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"strconv"
@@ -46,9 +47,7 @@ func (p *puppets) puppet(t testing.TB, w *world, s *server, token, name string) 
 	t.Cleanup(func() { _ = conn.Close() })
 	say := func(action string, members object) error {
 		m := object{"Action": action, "RequestId": action}
-		for k, v := range members {
-			m[k] = v
-		}
+		maps.Copy(m, members)
 		text, err := json.Marshal(m)
 		if err != nil {
 			return err

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -84,9 +85,7 @@ func TestPlacementOntoAFreeGameServer(t *testing.T) {
 					"GameProperties": properties, "PlayerLatencies": latencies, "StartTime": object{"$ms": p.StartTime.UnixMilli()},
 				}
 				want := object{"Status": "PENDING"}
-				for k, v := range common {
-					want[k] = v
-				}
+				maps.Copy(want, common)
 				if !c.same(got, want) {
 					t.Errorf("answer\ngot  %s\nwant %s", show(got), show(want))
 				}
@@ -205,9 +204,7 @@ func TestQueues(t *testing.T) {
 				"FilterConfiguration":   object{"AllowedLocations": []any{w.location}},
 			}
 			in := object{"Tags": []any{object{"Key": "team", "Value": "red"}}}
-			for k, v := range want {
-				in[k] = v
-			}
+			maps.Copy(in, want)
 			got := c.must(t, s, "CreateGameSessionQueue", in)["GameSessionQueue"].(object)
 			arn := "arn:aws:gamelift:us-west-2:123456789012:gamesessionqueue/" + name
 			want["GameSessionQueueArn"] = arn

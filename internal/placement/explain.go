@@ -150,7 +150,7 @@ func (e Explanation) String() string {
 		if i == firstAttempts && e.LeftAttempts > 0 {
 			line("  ... %d more", e.LeftAttempts)
 		}
-		outcome := a.Outcome
+		var outcome string
 		switch {
 		case a.EndedAt != nil:
 			outcome = fmt.Sprintf("over after %s: %s", a.EndedAt.Sub(a.At), a.Outcome)

@@ -56,9 +56,9 @@ func (s *Service) stockOf(tx *store.Tx, q queue, hold bool) (stock, error) {
 
 // resolve is the fleet that a destination means, or why there is none.
 func (s *Service) resolve(tx *store.Tx, text string) (id arn.FleetID, skip string, err error) {
-	region, name, err := parseDestination(text)
-	if err != nil {
-		return "", err.Error(), nil
+	region, name, malformed := parseDestination(text)
+	if malformed != nil {
+		return "", malformed.Error(), nil
 	}
 	if region != s.Home.Region {
 		return "", "it is in region " + region + ", and this server serves " + s.Home.Region, nil

@@ -46,8 +46,8 @@ func (s *Service) worthwhile(ctx context.Context, w Woken) (keys []store.Key, er
 		if err != nil || len(waiting) == 0 {
 			return err
 		}
-		any, err := s.Computes.AnyFreeTx(tx)
-		if err != nil || !any {
+		free, err := s.Computes.AnyFreeTx(tx)
+		if err != nil || !free {
 			return err
 		}
 		for _, k := range waiting {

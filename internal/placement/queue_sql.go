@@ -58,11 +58,6 @@ func pageOfQueues(tx *store.Tx, names []string, after store.Key, limit int) ([]q
 	return scanQueues(tx.Query(`SELECT `+queueColumns+` FROM game_session_queue `+where+` ORDER BY key LIMIT $2`, args...))
 }
 
-// liveQueues reads all queues; there are few.
-func liveQueues(tx *store.Tx) ([]queue, error) {
-	return scanQueues(tx.Query(`SELECT ` + queueColumns + ` FROM game_session_queue WHERE deleted_at IS NULL ORDER BY key`))
-}
-
 // insertQueue writes a new queue. ok is false when its name is taken.
 func insertQueue(tx *store.Tx, q queue) (ok bool, err error) {
 	text, err := json.Marshal(q.detail)

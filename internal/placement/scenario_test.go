@@ -76,7 +76,7 @@ func play(t *testing.T, text string) string {
 		rooms:  &rooms{t: t, clock: clock, Service: service(db)},
 		fleets: map[string]string{}, aliases: map[string]string{}, games: map[string]string{}, shown: map[string]string{}, began: clock.Now(),
 	}
-	for _, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
 		if strings.HasPrefix(line, ">") {
 			continue
 		}
