@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -109,7 +110,7 @@ func (a *assigning) assign(claims []*claim) error {
 			return nil
 		}
 		var missed []*claim
-		for _, at := range slices.SortedFunc(keys(plan), func(x, y tried) int {
+		for _, at := range slices.SortedFunc(maps.Keys(plan), func(x, y tried) int {
 			return cmp.Or(cmp.Compare(x.Fleet, y.Fleet), cmp.Compare(x.Location, y.Location))
 		}) {
 			list := plan[at]
@@ -131,16 +132,6 @@ func (a *assigning) assign(claims []*claim) error {
 		}
 		slices.SortFunc(missed, func(x, y *claim) int { return cmp.Compare(x.key, y.key) })
 		waiting = missed
-	}
-}
-
-func keys[K comparable, V any](m map[K]V) func(yield func(K) bool) {
-	return func(yield func(K) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
 	}
 }
 

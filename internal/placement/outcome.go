@@ -14,6 +14,9 @@ import (
 // (sessions-placement.md 6.7). One that is activated after its placement's deadline, before
 // the sweep has come by, counts.
 func (s *Service) Activated(tx *store.Tx, games []store.Key) error {
+	if err := s.wakeTx(tx); err != nil {
+		return err
+	}
 	list, err := fulfil(tx, games)
 	if err != nil || len(list) == 0 {
 		return err
@@ -35,6 +38,16 @@ func (s *Service) Activated(tx *store.Tx, games []store.Key) error {
 		events[i] = s.event(q, p, players[p.key])
 	}
 	return s.Events.AppendTx(tx, events...)
+}
+
+// wakeTx wakes the engine, if anybody waits: a compute that activates one game session less
+// may take another one.
+func (s *Service) wakeTx(tx *store.Tx) error {
+	waiting, err := waitingQueues(tx)
+	for _, key := range waiting {
+		notify(tx, key)
+	}
+	return err
 }
 
 // seat gives the desired players of placements their player sessions.

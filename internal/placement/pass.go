@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -62,13 +63,33 @@ func (s *Service) worthwhile(ctx context.Context, w Woken) (keys []store.Key, er
 			if err != nil {
 				return err
 			}
-			if w.includes(k, st) && !q.deleted && len(st.free()) > 0 {
+			if !w.includes(k, st) || q.deleted {
+				continue
+			}
+			some, err := someoneCanUse(tx, k, st.free())
+			if err != nil {
+				return err
+			}
+			if some {
 				keys = append(keys, k)
 			}
 		}
 		return nil
 	})
 	return keys, err
+}
+
+// someoneCanUse tells whether somebody waits in the queue who can go to one of the locations.
+func someoneCanUse(tx *store.Tx, queue store.Key, free map[string]int) (bool, error) {
+	if len(free) == 0 {
+		return false, nil
+	}
+	for _, location := range append(slices.Sorted(maps.Keys(free)), anywhere) {
+		if some, err := someoneWaits(tx, queue, location); some || err != nil {
+			return some, err
+		}
+	}
+	return false, nil
 }
 
 func (w Woken) includes(queue store.Key, st stock) bool {

@@ -1,7 +1,10 @@
 package placement_test
 
 import (
+	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -9,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/placement"
+	"github.com/matchyard/matchyard/internal/store/storetest"
 )
 
 // stop cancels a placement.
@@ -374,5 +379,103 @@ func TestRefusalsOfAStart(t *testing.T) {
 		_, err := r.DescribeGameSessionPlacement(t.Context(), &gamelift.DescribeGameSessionPlacementInput{PlacementId: new("nobody")})
 		refused(t, "describe", err, missing, "PlacementId", "nobody")
 		refused(t, "stop", r.stop("nobody"), missing, "PlacementId", "nobody")
+	})
+}
+
+// The same id at the same moment, on two nodes: one has it and the others are told.
+func TestOneIDOnTwoNodes(t *testing.T) {
+	url := storetest.PostgresURL(t)
+	a := furnish(t, storetest.Open(t, url, time.Now), storetest.NewClock())
+	b := &rooms{t: t, Service: service(storetest.Open(t, url, time.Now))}
+	a.queue("arena", nil)
+	for i := range 30 {
+		id := fmt.Sprint("p", i)
+		var won atomic.Int64
+		var all sync.WaitGroup
+		for k := range 6 {
+			node := []*rooms{a, b}[k%2]
+			all.Go(func() {
+				_, err := node.StartGameSessionPlacement(t.Context(), asks(id, "arena"))
+				if err == nil {
+					won.Add(1)
+					return
+				}
+				refused(t, id, err, invalid, "PlacementId")
+			})
+		}
+		all.Wait()
+		same(t, id, won.Load(), 1)
+	}
+	a.checkRows()
+}
+
+// A compute at its limit of activations takes the next placement when one of them is active.
+func TestActivationLimitOfACompute(t *testing.T) {
+	each(t, func(r *rooms) {
+		f := r.newFleet("", east)
+		_, err := r.Fleets.UpdateRuntimeConfiguration(t.Context(), &gamelift.UpdateRuntimeConfigurationInput{
+			FleetId: &f, RuntimeConfiguration: &types.RuntimeConfiguration{MaxConcurrentGameSessionActivations: new(int32(2))},
+		})
+		must(t, err)
+		r.queue("arena", nil, f)
+		for range 5 {
+			r.process(f, east)
+		}
+		for i := range 4 {
+			r.start(asks(fmt.Sprint("p", i), "arena"))
+		}
+		r.pass()
+		same(t, "first", r.state("p0"), "PENDING custom-east")
+		same(t, "second", r.state("p1"), "PENDING custom-east")
+		same(t, "third", r.state("p2"), "PENDING")
+		e, err := r.Explain(t.Context(), "p2")
+		must(t, err)
+		if got := e.Now.Candidates[0].Outcome; !strings.Contains(got, "activate 2 game sessions each, which is the limit") {
+			t.Errorf("why not: %s", got)
+		}
+		woken := make(chan string, 10)
+		defer r.DB.Subscribe(placement.Channel, func(queue string) { woken <- queue })()
+		r.activate("p0")
+		<-woken
+		r.pass()
+		same(t, "third", r.state("p2"), "PENDING custom-east")
+		same(t, "fourth", r.state("p3"), "PENDING")
+	})
+}
+
+// Players of one batch of activations are seated each with their own.
+func TestManyActivationsAtOnce(t *testing.T) {
+	each(t, func(r *rooms) {
+		f := r.newFleet("", east)
+		r.queue("arena", nil, f)
+		const n = 30
+		for i := range n {
+			r.process(f, east)
+			in := asks(fmt.Sprint("p", i), "arena")
+			for k := range i % 4 {
+				in.DesiredPlayerSessions = append(in.DesiredPlayerSessions, types.DesiredPlayerSession{PlayerId: new(fmt.Sprintf("player-%d-%d", i, k))})
+			}
+			r.start(in)
+		}
+		var all sync.WaitGroup
+		for i := range n {
+			all.Go(func() {
+				id := fmt.Sprint("p", i)
+				if err := r.tryActivate(id); err != nil {
+					t.Errorf("%s: %v", id, err)
+				}
+			})
+		}
+		all.Wait()
+		for i := range n {
+			p := r.get(fmt.Sprint("p", i))
+			same(t, "status", p.Status, types.GameSessionPlacementStateFulfilled)
+			same(t, "players", len(p.PlacedPlayerSessions), i%4)
+			for k, one := range p.PlacedPlayerSessions {
+				same(t, "player", *one.PlayerId, fmt.Sprintf("player-%d-%d", i, k))
+			}
+			same(t, "count", int(*r.game(*p.GameSessionId).CurrentPlayerSessionCount), i%4)
+		}
+		same(t, "events", len(r.told()), n)
 	})
 }

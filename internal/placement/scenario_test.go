@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,7 +115,7 @@ func (s *stage) say(format string, args ...any) {
 
 // show prints the placements that changed, and the events.
 func (s *stage) show() {
-	for _, id := range slices.Sorted(keysOf(s.shown)) {
+	for _, id := range slices.Sorted(maps.Keys(s.shown)) {
 		p := s.get(id)
 		now := string(p.Status)
 		if p.GameSessionArn != nil {
@@ -135,16 +136,6 @@ func (s *stage) show() {
 	for _, e := range s.told() {
 		d := e["detail"].(map[string]any)
 		s.say("event %s of %s", d["type"], d["placementId"])
-	}
-}
-
-func keysOf[V any](m map[string]V) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
 	}
 }
 

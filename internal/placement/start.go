@@ -3,6 +3,7 @@ package placement
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"math"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
@@ -24,12 +25,21 @@ func (s *Service) StartGameSessionPlacement(ctx context.Context, in *gamelift.St
 		return nil, err
 	}
 	s.startOnce.Do(func() { s.starts.DB, s.starts.Run = s.DB, s.startTx })
-	p, err := s.starts.Do(ctx, c)
+	var p placement
+	for range startTries {
+		if p, err = s.starts.Do(ctx, c); !errors.Is(err, store.ErrUnique) {
+			break
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
 	return &gamelift.StartGameSessionPlacementOutput{GameSessionPlacement: new(s.placementModel(p, text{request: c.asked}))}, nil
 }
+
+// startTries is how often a start is tried whose id another node takes at the same moment:
+// that one has committed by the next try, which finds it.
+const startTries = 3
 
 // starting is a request, checked in form. It does not change.
 type starting struct {
