@@ -24,6 +24,7 @@ const lookEvery = time.Second
 type engine struct {
 	placements *placement.Service
 	logger     *slog.Logger
+	every      time.Duration // how often it looks for itself
 
 	mu     sync.Mutex
 	fleets map[arn.FleetID]struct{}
@@ -33,7 +34,7 @@ type engine struct {
 
 func newEngine(p *placement.Service, logger *slog.Logger) *engine {
 	return &engine{
-		placements: p, logger: logger,
+		placements: p, logger: logger, every: lookEvery,
 		fleets: map[arn.FleetID]struct{}{}, queues: map[store.Key]struct{}{}, poked: make(chan struct{}, 1),
 	}
 }
@@ -42,7 +43,7 @@ func newEngine(p *placement.Service, logger *slog.Logger) *engine {
 func (e *engine) run(ctx context.Context, db *store.DB) {
 	defer db.Subscribe(compute.ChannelFree, e.free)()
 	defer db.Subscribe(placement.Channel, e.waiting)()
-	look := time.NewTicker(lookEvery)
+	look := time.NewTicker(e.every)
 	defer look.Stop()
 	for {
 		var w placement.Woken

@@ -58,7 +58,7 @@ func (s *Service) stockOf(tx *store.Tx, q queue, hold bool) (stock, error) {
 func (s *Service) resolve(tx *store.Tx, text string) (id arn.FleetID, skip string, err error) {
 	region, name, malformed := parseDestination(text)
 	if malformed != nil {
-		return "", malformed.Error(), nil
+		return "", malformed.Error(), nil //nolint:nilerr // it is passed over, with this for the reason
 	}
 	if region != s.Home.Region {
 		return "", "it is in region " + region + ", and this server serves " + s.Home.Region, nil

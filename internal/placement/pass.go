@@ -27,6 +27,9 @@ type Woken struct {
 // (sessions-placement.md 6.7). It costs next to nothing where nobody waits or nothing is
 // free, however many wait. Several passes may run at once, on one node or on several.
 func (s *Service) Pass(ctx context.Context, w Woken) error {
+	if err := s.relax(ctx); err != nil {
+		return err
+	}
 	queues, err := s.worthwhile(ctx, w)
 	if err != nil {
 		return err
@@ -36,6 +39,19 @@ func (s *Service) Pass(ctx context.Context, w Woken) error {
 		failed = errors.Join(failed, s.passQueue(ctx, q))
 	}
 	return failed
+}
+
+// relax takes the steps of latency policies that are due: when policies were changed, that
+// is at once.
+func (s *Service) relax(ctx context.Context) error {
+	var due bool
+	if err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		due, err = stepDue(tx)
+		return err
+	}); err != nil || !due {
+		return err
+	}
+	return s.repeat(ctx, func(tx *store.Tx) (bool, error) { return s.stepTx(tx, tx.NowMs()) })
 }
 
 // worthwhile are the queues in which somebody waits, that offer a free process, and for

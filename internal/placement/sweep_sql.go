@@ -1,6 +1,10 @@
 package placement
 
-import "github.com/matchyard/matchyard/internal/store"
+import (
+	"errors"
+
+	"github.com/matchyard/matchyard/internal/store"
+)
 
 // overdue are pending placements whose deadline has come, the first first.
 func overdue(tx *store.Tx, now int64, most int) ([]placement, error) {
@@ -30,6 +34,15 @@ func relaxing(tx *store.Tx, now int64, most int) ([]placement, error) {
 	}
 	return scanPlacements(tx.Query(`SELECT `+placementColumns+` FROM placement p
 		WHERE p.step_at <= $1 AND p.status = 1 AND p.game IS NULL ORDER BY p.step_at, p.key LIMIT $2`+lock, now, most))
+}
+
+// stepDue tells whether a latency policy changes for somebody.
+func stepDue(tx *store.Tx) (bool, error) {
+	err := tx.QueryRow(`SELECT key FROM placement WHERE step_at <= $1 ORDER BY step_at, key LIMIT 1`, tx.NowMs()).Scan(new(int64))
+	if errors.Is(err, store.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // saveSteps writes when latency policies change next, of rows of a key and an instant.
