@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"net/http"
 	"net/url"
 	"strconv"
 	"sync"
@@ -54,9 +56,7 @@ func dialHost(ctx context.Context, address, local, fleet, compute, process, toke
 
 func (h *host) say(action, id string, members map[string]any) error {
 	m := map[string]any{"Action": action, "RequestId": id}
-	for k, v := range members {
-		m[k] = v
-	}
+	maps.Copy(m, members)
 	text, err := json.Marshal(m)
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func (h *host) answer(id string) error {
 	if err != nil {
 		return err
 	}
-	if m.RequestID != id || m.StatusCode != 200 {
+	if m.RequestID != id || m.StatusCode != http.StatusOK {
 		return fmt.Errorf("answer to %s: %+v", id, m)
 	}
 	return nil

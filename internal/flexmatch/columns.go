@@ -40,10 +40,6 @@ func (s places) and(o places) places {
 	return places{s[0] & o[0], s[1] & o[1], s[2] & o[2], s[3] & o[3]}
 }
 
-func (s places) or(o places) places {
-	return places{s[0] | o[0], s[1] | o[1], s[2] | o[2], s[3] | o[3]}
-}
-
 // ping is one player's latency in one location.
 type ping struct {
 	at int32

@@ -132,7 +132,7 @@ func (p *parser) stepValue(s object, e *Expansion) {
 			if e.property == "maxPlayers" {
 				lo = 1
 			}
-			s.integer("value", lo, MaxMatch)
+			s.integer("value", lo)
 			return
 		}
 		var found Findings

@@ -81,12 +81,11 @@ type NextStep struct {
 // Explain says why a ticket of the pool is not matched at an instant. It searches the
 // pool as a pass does, and again without the rules in turn; it changes nothing.
 func (p *Pool) Explain(id string, now time.Time) (Explanation, bool) {
-	row, ok := p.rows[id]
-	if !ok {
+	if _, ok := p.rows[id]; !ok {
 		return Explanation{}, false
 	}
 	p.tidy()
-	row = p.rows[id] // tidy may have moved it
+	row := p.rows[id] // where tidy may have moved it
 	e := Explanation{TicketID: id, Never: p.never(row)}
 	if e.Never != "" {
 		return e, true
@@ -147,7 +146,7 @@ func (p *Pool) matchFor(row int32, now time.Time, skip []int) (*Match, bool) {
 	s := q.searcher(rows, now)
 	s.closest, s.most = p.closeness(skip), explainTries
 	rank := int32(slices.Index(rows, row))
-	found := false
+	var found bool
 	if p.rs.Large() {
 		found = s.largeAnchor(rank)
 	} else {

@@ -138,7 +138,7 @@ func (p *Pool) equalKey(row int32) (key [maxEqual]uint64, ok bool) {
 		}
 		for u := from; u < to; u++ {
 			for j := range p.cols.uSize[u] {
-				v := uint64(0)
+				var v uint64
 				if e.text {
 					v = uint64(p.cols.pStr[e.attr][p.cols.uPlayer[u]+j])
 				} else {

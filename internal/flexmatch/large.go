@@ -90,9 +90,8 @@ func (s *search) largeAt(rank int32) {
 		d = s.lv.distance(col)
 		lo, hi = s.x.value[rank]-d, s.x.value[rank]+d
 	}
-	full := false
 	for _, at := range s.placesFor(rank, lo, hi) {
-		players, _ := s.crowd(at, rank, lo, hi)
+		players := s.crowd(at, rank, lo, hi)
 		own := !s.indexed(rank, at)
 		if own {
 			players += int(s.p.cols.players[row])
@@ -105,7 +104,7 @@ func (s *search) largeAt(rank int32) {
 			return
 		}
 		from, to := s.bestWindow(at, rank, lo, hi, d)
-		if full = s.fillLarge(rank, at, from, to); full {
+		if s.fillLarge(rank, at, from, to) {
 			return
 		}
 	}
@@ -121,17 +120,15 @@ func (s *search) indexed(rank int32, at int) bool {
 	return false
 }
 
-// crowd counts players and tickets that could join in a place, between two values.
-func (s *search) crowd(at int, rank int32, lo, hi float64) (players, tickets int) {
+// crowd counts the players that could join in a place, between two values.
+func (s *search) crowd(at int, rank int32, lo, hi float64) (players int) {
 	s.work += len(s.x.parts[s.x.part[rank]]) / 4
 	for _, id := range s.x.parts[s.x.part[rank]] {
 		if g := s.x.groups[id]; g.place == at && s.suits(g) {
-			from, to := g.within(lo, hi)
-			players += g.count(from, to)
-			tickets += to - from
+			players += g.count(g.within(lo, hi))
 		}
 	}
-	return players, tickets
+	return players
 }
 
 // placesFor orders the locations acceptable to the anchor: the one most players could
@@ -148,12 +145,11 @@ func (s *search) placesFor(rank int32, lo, hi float64) []int {
 		if !reach.has(at) {
 			continue
 		}
-		weight := 0.0
+		var weight float64
 		if s.p.rs.Algorithm.BatchingPreference == "fastestRegion" {
 			weight = s.speed(row, at)
 		} else {
-			n, _ := s.crowd(at, rank, lo, hi)
-			weight = -float64(n)
+			weight = -float64(s.crowd(at, rank, lo, hi))
 		}
 		i := len(weights)
 		weights, s.around = append(weights, weight), append(s.around, at)
@@ -197,7 +193,7 @@ func (s *search) bestWindow(at int, rank int32, lo, hi, d float64) (from, to flo
 		return lo, hi
 	}
 	own := s.x.value[rank]
-	if n, _ := s.crowd(at, rank, own-d/2, own+d/2); n >= 2*s.lv.cap {
+	if n := s.crowd(at, rank, own-d/2, own+d/2); n >= 2*s.lv.cap {
 		return own - d/2, own + d/2
 	}
 	starts := []float64{own}
@@ -212,7 +208,7 @@ func (s *search) bestWindow(at int, rank int32, lo, hi, d float64) (from, to flo
 	slices.Sort(starts)
 	best := -1
 	for _, start := range slices.Compact(starts) {
-		if n, _ := s.crowd(at, rank, start, start+d); n > best {
+		if n := s.crowd(at, rank, start, start+d); n > best {
 			best, from = n, start
 		}
 	}

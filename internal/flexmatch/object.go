@@ -87,8 +87,8 @@ func (o object) bound(key string) (float64, bool) {
 	return n, ok
 }
 
-// integer is a whole number between lo and hi.
-func (o object) integer(key string, lo, hi int) int {
+// integer is a whole number between lo and MaxMatch.
+func (o object) integer(key string, lo int) int {
 	n, ok := o.number(key, true)
 	switch {
 	case !ok:
@@ -96,8 +96,8 @@ func (o object) integer(key string, lo, hi int) int {
 	case n != math.Trunc(n):
 		o.wrong(key, "must be a whole number")
 		return 0
-	case n < float64(lo) || n > float64(hi):
-		o.wrong(key, "must be between %d and %d", lo, hi)
+	case n < float64(lo) || n > MaxMatch:
+		o.wrong(key, "must be between %d and %d", lo, MaxMatch)
 		return 0
 	}
 	return int(n)

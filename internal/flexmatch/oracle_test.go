@@ -152,7 +152,7 @@ func (o *oracle) relaxed(age float64) (rules []map[string]any, sizes map[string]
 			if step["waitTimeSeconds"].(float64) > age {
 				continue
 			}
-			for _, name := range strings.Split(target[open+1:end], ",") {
+			for name := range strings.SplitSeq(target[open+1:end], ",") {
 				for _, c := range append(slices.Clone(rules), teams...) {
 					if c["name"] == strings.TrimSpace(name) {
 						c[target[end+2:]] = step["value"]

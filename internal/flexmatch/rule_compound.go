@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -135,7 +136,7 @@ func (r *compound) compile(c *compiler) compiledRule {
 		check: check,
 		dead:  dead,
 		measure: func(run *roster) Measure {
-			return Measure{MeasuredText: fmt.Sprint(check(run)), Operation: "=", LimitText: r.root.text(c.rs), Failed: !check(run)}
+			return Measure{MeasuredText: strconv.FormatBool(check(run)), Operation: "=", LimitText: r.root.text(c.rs), Failed: !check(run)}
 		},
 	}
 }

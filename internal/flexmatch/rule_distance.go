@@ -31,8 +31,8 @@ func parseDistance(p *parser, o object) ruleSpec {
 	}
 	var hasMin, hasMax bool
 	r.min, hasMin = o.bound("minDistance")
-	if max, ok := o.bound("maxDistance"); ok {
-		r.max, hasMax = max, true
+	if most, ok := o.bound("maxDistance"); ok {
+		r.max, hasMax = most, true
 	}
 	if !o.has("minDistance") && !o.has("maxDistance") {
 		o.wrong("maxDistance", "minDistance or maxDistance is required")

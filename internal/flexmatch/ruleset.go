@@ -290,10 +290,10 @@ func (p *parser) teams() {
 	for _, o := range defined {
 		before := len(*p.findings)
 		t := Team{Name: o.text("name", true), Quantity: 1}
-		t.MinPlayers = o.integer("minPlayers", 0, MaxMatch)
-		t.MaxPlayers = o.integer("maxPlayers", 1, MaxMatch)
+		t.MinPlayers = o.integer("minPlayers", 0)
+		t.MaxPlayers = o.integer("maxPlayers", 1)
 		if o.has("quantity") {
-			t.Quantity = o.integer("quantity", 1, MaxMatch)
+			t.Quantity = o.integer("quantity", 1)
 		}
 		if len(*p.findings) == before && t.MinPlayers > t.MaxPlayers {
 			o.wrong("minPlayers", "%d is more than maxPlayers %d", t.MinPlayers, t.MaxPlayers)

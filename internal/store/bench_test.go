@@ -10,9 +10,10 @@ import (
 	"testing"
 	"time"
 
+	_ "modernc.org/sqlite"
+
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/store/storetest"
-	_ "modernc.org/sqlite"
 )
 
 // Rows of the shape of a player session: an integer key, a parent, two texts, a time.
@@ -161,7 +162,7 @@ func BenchmarkRaw(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	db.SetMaxOpenConns(1)
 	if _, err := db.Exec(benchTableSQLite); err != nil {
 		b.Fatal(err)
@@ -176,7 +177,7 @@ func BenchmarkRaw(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		in := tx.Stmt(insert)
+		in := tx.Stmt(insert) //nolint:sqlclosecheck // it ends with its transaction
 		for range callers {
 			n++
 			if _, err := in.Exec(n, n%1000, "player-0123456789", "RESERVED", n); err != nil {

@@ -188,14 +188,13 @@ func (t *pgTx) query(ctx context.Context, query string, args []any) (rows, error
 
 // send keeps the notifications for the commit. When there is no other node they are not
 // sent: PostgreSQL lets only one transaction with notifications commit at a time.
-func (t *pgTx) send(node string, notes []note) error {
+func (t *pgTx) send(node string, notes []note) {
 	if !t.peers {
-		return nil
+		return
 	}
 	for _, n := range notes {
 		t.notes = append(t.notes, node+" "+n.channel+" "+n.payload)
 	}
-	return nil
 }
 
 // commit is never cancelled, so that its outcome is known. Notifications travel with it.

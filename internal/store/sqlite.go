@@ -82,11 +82,11 @@ func (b *sqliteBackend) prepare(path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	real, err := filepath.EvalSymlinks(path)
+	resolved, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return err
 	}
-	b.lock, err = os.OpenFile(real+"-lock", os.O_CREATE|os.O_RDWR, 0o600)
+	b.lock, err = os.OpenFile(resolved+"-lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}

@@ -302,7 +302,7 @@ func (w *sqliteWriter) settle(keep bool) {
 // fault that is: each function is then run again, alone.
 func (w *sqliteWriter) finish() {
 	w.inTx = false
-	err := error(errLost)
+	err := errLost
 	if !w.lost {
 		err = w.conn.do("COMMIT")
 	}

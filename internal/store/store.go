@@ -169,7 +169,7 @@ func (db *DB) writeOnce(ctx context.Context, b backend, f func(*Tx) error) error
 			return err
 		}
 		if s, ok := c.(sender); ok {
-			return s.send(db.node, tx.notes)
+			s.send(db.node, tx.notes)
 		}
 		return nil
 	})
@@ -185,7 +185,7 @@ func (db *DB) writeOnce(ctx context.Context, b backend, f func(*Tx) error) error
 
 // sender is a connection that carries notifications to other nodes with its transaction.
 type sender interface {
-	send(node string, notes []note) error
+	send(node string, notes []note)
 }
 
 func (db *DB) begin(ctx context.Context, c conn) *Tx {

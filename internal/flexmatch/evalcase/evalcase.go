@@ -150,8 +150,7 @@ func Validate(body []byte) (output []byte, valid bool, err error) {
 func judge(name, body string) Verdict {
 	v := Verdict{Name: name, Valid: true, Errors: []string{}}
 	_, err := flexmatch.Parse(body)
-	var found flexmatch.Findings
-	if errors.As(err, &found) {
+	if found, ok := errors.AsType[flexmatch.Findings](err); ok {
 		v.Valid = false
 		for _, f := range found {
 			v.Errors = append(v.Errors, f.String())

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -227,9 +228,9 @@ pid=$!; { cat >/dev/null; kill -QUIT $pid; } <&3 & wait $pid; [ $? = 1 ] || rm -
 			return url, conn.Close(context.Background())
 		}
 		select {
-		case <-ended:
+		case err := <-ended:
 			text, _ := os.ReadFile(filepath.Join(data, "log"))
-			return "", fmt.Errorf("postgres ended: %s", text)
+			return "", errors.Join(fmt.Errorf("postgres ended: %s", text), err)
 		case <-time.After(20 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
