@@ -1,7 +1,8 @@
 // Package awsapi is the edge that speaks the Amazon GameLift Servers API: it routes,
 // authenticates, decodes and checks a request, calls the operation's function, and encodes
 // its answer or its error, in AWS JSON 1.1 and Smithy RPC v2 CBOR on one port
-// (wire-protocol.md). It knows no room: operations are handed to it as functions.
+// (wire-protocol.md). It knows no room but access, for who may call: operations are handed to it
+// as functions.
 package awsapi
 
 import (
