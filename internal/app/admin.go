@@ -53,9 +53,7 @@ func (a *App) adminHandler() http.Handler {
 	if a.config.Dev {
 		mux.HandleFunc("GET /clock", a.showClock)
 		mux.HandleFunc("POST /clock/advance", a.advanceClock)
-		mux.HandleFunc("POST /faults", func(w http.ResponseWriter, _ *http.Request) {
-			say(w, http.StatusNotImplemented, "Faults on demand are not built into this server.")
-		})
+		a.faults.handle(mux)
 	}
 	return http.NewCrossOriginProtection().Handler(mux)
 }

@@ -89,9 +89,6 @@ func TestAdminPages(t *testing.T) {
 			t.Errorf("%s: %d, want %d", path, status, want)
 		}
 	}
-	if status, _ := send(t, http.MethodPost, s.Admin+"/faults"); status != http.StatusNotImplemented {
-		t.Errorf("/faults: %d", status)
-	}
 	if status, _ := send(t, http.MethodPost, s.Admin+"/clock/advance?d=1s", "Origin", "http://elsewhere.example", "Sec-Fetch-Site", "cross-site"); status != http.StatusForbidden {
 		t.Errorf("a request of another site's page: %d, want 403", status)
 	}

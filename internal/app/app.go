@@ -42,6 +42,7 @@ type App struct {
 	duties   []duty
 	metrics  *metrics.Metrics
 	sweeping sync.Mutex // held while ticks run
+	faults   faults     // of a development server
 	draining atomic.Bool
 
 	events   *webhook.Server
