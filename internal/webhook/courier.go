@@ -197,7 +197,9 @@ func (c *courier) step(ctx, sending context.Context) time.Duration {
 		c.look, c.stale = false, true
 		return leaseRenew
 	}
-	if c.resume.Swap(false) {
+	// A try under way may have asked before it happened, and pause the sink after all: what
+	// has happened counts once that is known.
+	if c.tries == 0 && c.resume.Swap(false) {
 		c.pause(time.Time{})
 	}
 	now := c.s.DB.Now()

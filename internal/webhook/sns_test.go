@@ -179,3 +179,26 @@ func TestASubscriptionIsConfirmedByTheAnswerOrByAClient(t *testing.T) {
 		t.Errorf("Publish: %d %s", code, body)
 	}
 }
+
+// TestASubscriptionConfirmedBeforeItsQuestionIsAnswered confirms while the receiver is still
+// being asked: the notification must not wait for the next time to ask.
+func TestASubscriptionConfirmedBeforeItsQuestionIsAnswered(t *testing.T) {
+	db, _ := sqlite(t)
+	s := newSubscriber(t)
+	var n *node
+	s.answer = func(p posted) string {
+		if p.Type == "SubscriptionConfirmation" {
+			if code, body := visit(t, p.SubscribeURL); code != http.StatusOK {
+				t.Errorf("%d %s", code, body)
+			}
+		}
+		return ""
+	}
+	n = start(t, db, setup{sinks: []webhook.Sink{snsSink(s.URL)}})
+	n.happen("placement/1", "1")
+	for _, want := range []string{"SubscriptionConfirmation", "Notification"} {
+		if p := s.next(t); p.Type != want {
+			t.Errorf("posted %+v, want a %s", p, want)
+		}
+	}
+}
