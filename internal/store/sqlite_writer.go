@@ -58,6 +58,8 @@ type sqliteWriter struct {
 	// may end the goroutine; the next one goes on from here.
 	inTx  bool
 	lost  bool   // SQLite rolled it back by itself
+	wrote bool   // a function of it has written and is kept
+	dirty bool   // the current function writes
 	saved bool   // the current function has its savepoint
 	alone bool   // it belongs to one function of again
 	group []*job // the functions run in it
@@ -200,7 +202,7 @@ func (w *sqliteWriter) run() {
 				w.refuse(err)
 				continue
 			}
-			w.inTx, w.lost = true, false
+			w.inTx, w.lost, w.wrote = true, false, false
 		}
 		w.fill()
 		w.finish()
@@ -250,12 +252,18 @@ func (w *sqliteWriter) fill() {
 	}
 }
 
-// call runs one function in a savepoint, which is made when it first writes.
+// call runs one function in a savepoint, which is made when it first writes. The first to
+// write needs none, since to undo it is to roll everything back: savepoints make SQLite copy
+// each page before it is changed, and a group of one big batch is the usual case under load.
 func (w *sqliteWriter) call(j *job) {
 	w.group = append(w.group, j)
-	w.saved = false
+	w.dirty, w.saved = false, false
 	w.conn.failed = nil
 	w.conn.before = func() error {
+		w.dirty = true
+		if !w.wrote {
+			return nil
+		}
 		w.saved = true
 		return w.conn.do("SAVEPOINT one")
 	}
@@ -287,7 +295,16 @@ func (w *sqliteWriter) settle(keep bool) {
 		w.lost = true
 		return
 	}
-	if !w.saved {
+	switch {
+	case !w.dirty:
+		return
+	case !w.saved && keep:
+		w.wrote = true
+		return
+	case !w.saved:
+		if w.conn.do("ROLLBACK") != nil || w.conn.do("BEGIN IMMEDIATE") != nil {
+			w.lost = true
+		}
 		return
 	}
 	if !keep && w.conn.do("ROLLBACK TO one") != nil {
