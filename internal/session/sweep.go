@@ -92,6 +92,7 @@ func (s *Service) removeCreators(tx *store.Tx, now int64) (more bool, err error)
 // clock stepping from one instant to the next does not stop at each row.
 func (s *Service) Due(ctx context.Context) (due time.Time, ok bool, err error) {
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
+		due, ok = time.Time{}, false
 		deadline, ended, err := nextDeadlines(tx)
 		if err != nil {
 			return err
