@@ -28,12 +28,12 @@ var floors = []string{
 	// The ground.
 	"internal/store", "internal/blob", "internal/apierr", "internal/arn",
 	// Pure.
-	"internal/page", "internal/event", "internal/flexmatch",
+	"internal/page", "internal/event", "internal/flexmatch", "internal/hostmsg", "internal/archive",
 	// Rooms.
-	"internal/access", "internal/tag", "internal/build", "internal/fleet", "internal/scaling", "internal/container", "internal/fleetiq",
-	"internal/compute", "internal/session", "internal/placement", "internal/matchmaking",
+	"internal/access", "internal/tag", "internal/build", "internal/fleet", "internal/container", "internal/fleetiq",
+	"internal/compute", "internal/session", "internal/host", "internal/scaling", "internal/placement", "internal/matchmaking",
 	// Edges.
-	"internal/metrics", "internal/model", "internal/sigv4", "internal/awsapi", "internal/gateway", "internal/console", "internal/webhook", "internal/listen",
+	"internal/metrics", "internal/model", "internal/sigv4", "internal/awsapi", "internal/gateway", "internal/console", "internal/webhook", "internal/listen", "internal/depot", "internal/beacon",
 	// The whole.
 	"internal/agent", "internal/config", "internal/app",
 	// What drives the whole.
@@ -43,8 +43,8 @@ var floors = []string{
 
 // rooms own the product's nouns; what they may not do is in roomRules.
 var rooms = []string{
-	"internal/access", "internal/tag", "internal/build", "internal/fleet", "internal/scaling", "internal/container", "internal/fleetiq",
-	"internal/compute", "internal/session", "internal/placement", "internal/matchmaking",
+	"internal/access", "internal/tag", "internal/build", "internal/fleet", "internal/container", "internal/fleetiq",
+	"internal/compute", "internal/session", "internal/host", "internal/scaling", "internal/placement", "internal/matchmaking",
 }
 
 // file is a parsed Go file that is not a test.
