@@ -22,6 +22,7 @@ type Event struct {
 	Resource string // the one ARN in "resources"
 	Target   string // the resource's own NotificationTarget, a topic ARN; "" for none
 	Detail   any    // marshalled as "detail"; its member "type" tells kinds of a Type apart
+	Millis   bool   // "time" has milliseconds, as matchmaking events have it
 }
 
 // Channel is where a transaction that appended events notifies, with the sink's name.
@@ -99,10 +100,20 @@ func (l *Log) envelope(now time.Time, id string, e Event, detail []byte) envelop
 	if e.Resource != "" {
 		resources = append(resources, e.Resource)
 	}
+	layout := "2006-01-02T15:04:05Z"
+	if e.Millis {
+		layout = "2006-01-02T15:04:05.000Z"
+	}
 	return envelope{
 		Version: "0", ID: id, DetailType: e.Type, Source: "aws.gamelift", Account: l.Home.Account,
-		Time: now.UTC().Format("2006-01-02T15:04:05Z"), Region: l.Home.Region, Resources: resources, Detail: detail,
+		Time: now.UTC().Format(layout), Region: l.Home.Region, Resources: resources, Detail: detail,
 	}
+}
+
+// Wanted tells whether somebody wants events of a type and kind with a target, so that a room
+// need not make what nobody reads.
+func (l *Log) Wanted(eventType, kind, target string) bool {
+	return l != nil && l.Route != nil && len(l.Route(eventType, kind, target)) > 0
 }
 
 // marshal is JSON as AWS writes it: without the escapes that HTML would need.

@@ -162,7 +162,8 @@ func (a *assigning) begin(claims []*claim) ([]*claim, error) {
 		}
 		list[i] = session.Starting{
 			ID: id, Fleet: a.stock.fleets[k.fleet], Location: arn.Location(k.location), Process: c.process,
-			Maximum: c.maximum, Name: c.asked.Name, Data: c.asked.Data, Properties: c.asked.Properties,
+			Maximum: c.maximum, Name: c.asked.Name, Data: c.asked.Data, Matchmaker: c.asked.Matchmaker,
+			Properties: c.asked.Properties,
 		}
 	}
 	started, err := a.s.Sessions.StartManyTx(a.tx, list)

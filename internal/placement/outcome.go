@@ -22,7 +22,10 @@ func (s *Service) Activated(tx *store.Tx, games []store.Key) error {
 		return err
 	}
 	players, err := s.seat(tx, list)
-	if err != nil || s.Events == nil {
+	if err != nil {
+		return err
+	}
+	if err := s.tell(tx, list, players); err != nil || s.Events == nil {
 		return err
 	}
 	queues := map[store.Key]queue{}

@@ -63,6 +63,7 @@ type request struct {
 	Players    []session.Seat                       `json:",omitempty"`
 	Latencies  []latency                            `json:",omitempty"`
 	Override   *types.PriorityConfigurationOverride `json:",omitempty"`
+	Matchmaker *string                              `json:",omitempty"` // MatchmakerData of a match's game session
 }
 
 // placed is a player session of a fulfilled placement.
@@ -134,6 +135,9 @@ func (s *Service) finishTx(tx *store.Tx, q queue, p *placement, to status) error
 	p.status, p.endedAt, p.deadline = to, new(tx.NowMs()), nil
 	p.game, p.gameARN, p.location, p.ip, p.dns, p.port = nil, nil, nil, nil, nil, nil
 	if err := endPlacement(tx, *p); err != nil {
+		return err
+	}
+	if err := s.tell(tx, []placement{*p}, nil); err != nil {
 		return err
 	}
 	return s.Events.AppendTx(tx, s.event(q, *p, nil))

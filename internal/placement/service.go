@@ -28,6 +28,10 @@ type Service struct {
 	Events   *event.Log
 	Config   Config
 
+	// Outcome is called in the transaction that brings placements to their final states. May
+	// be nil.
+	Outcome func(tx *store.Tx, list []Outcome) error
+
 	startOnce sync.Once
 	starts    store.Batcher[*starting, placement]
 }
