@@ -33,6 +33,13 @@ var paths = []path{
 	{"page100", onEach(page100)},
 	{"place", onEach(place)},
 	{"session-push", onEach(sessionPush)},
+	{duels.name, duels.run},
+	{fives.name, fives.run},
+	{roleFives.name, roleFives.run},
+	{"match-large", matchHordes},
+	{"match-none", matchNone},
+	{"match-cycle", matchCycle},
+	{"match-memory", matchMemory},
 	{"sockets", sockets},
 	{"start", startUp},
 }

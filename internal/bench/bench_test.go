@@ -21,7 +21,7 @@ func TestEachPathPrintsItsLine(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cmd/matchyard").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	for name, lines := range map[string]int{"noop": 1, "start": 3} {
+	for name, lines := range map[string]int{"noop": 1, "match-5v5": 7, "match-large": 2, "match-none": 3, "start": 3} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
 			if err := Run(t.Context(), Options{Only: name, Length: 50 * time.Millisecond, Program: program, Out: &out, Log: t.Output()}); err != nil {
@@ -73,5 +73,39 @@ func TestALoadCountsFailures(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(folder, "bench.db")); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestBaselinesKeepTheRules holds the greedy matcher's matches against the rules it knows by
+// heart: a baseline that cheats is none.
+func TestBaselinesKeepTheRules(t *testing.T) {
+	for _, c := range []contest{duels, fives, roleFives} {
+		all := crowd(2_000, c.sizes, 5)
+		matches := c.greedy.run(all)
+		if len(matches) < 2_000/c.players/4 {
+			t.Errorf("%s: %d matches", c.name, len(matches))
+		}
+		seen := map[*waiting]bool{}
+		for _, m := range matches {
+			players, heals, newest := 0, 0, int64(0)
+			lo, hi := m[0].skill, m[0].skill
+			for _, w := range m {
+				if seen[w] {
+					t.Fatalf("%s: %s is in two matches", c.name, w.ticket.ID)
+				}
+				seen[w] = true
+				players, heals, newest = players+w.size, heals+w.heals, max(newest, w.start)
+				lo, hi = min(lo, w.skill), max(hi, w.skill)
+				if c.greedy.roles && w.mode != m[0].mode {
+					t.Errorf("%s: two modes in a match", c.name)
+				}
+			}
+			if limit := c.greedy.close[min(2, (crowdNow.UnixMilli()-newest)/30_000)]; hi-lo > limit || players != c.players {
+				t.Errorf("%s: %d players %v apart, at most %v", c.name, players, hi-lo, limit)
+			}
+			if c.greedy.roles && heals < 2 {
+				t.Errorf("%s: %d healers", c.name, heals)
+			}
+		}
 	}
 }
