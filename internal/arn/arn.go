@@ -15,6 +15,12 @@ type FleetID string
 // AliasID is an alias's id, "alias-…".
 type AliasID string
 
+// BuildID is a build's id, "build-…".
+type BuildID string
+
+// ScriptID is a script's id, "script-…".
+type ScriptID string
+
 // ComputeName is the name of a compute, unique within its fleet. It may hold one slash.
 type ComputeName string
 
@@ -52,6 +58,12 @@ func (h Home) Fleet(id FleetID) string {
 func (h Home) Alias(id AliasID) string {
 	return "arn:aws:gamelift:" + h.Region + "::alias/" + string(id)
 }
+
+// Build is the ARN of a build.
+func (h Home) Build(id BuildID) string { return h.make("build", string(id)) }
+
+// Script is the ARN of a script.
+func (h Home) Script(id ScriptID) string { return h.make("script", string(id)) }
 
 // Location is the ARN of a custom location.
 func (h Home) Location(name Location) string { return h.make("location", string(name)) }
@@ -100,6 +112,34 @@ func ParseAlias(s string) (AliasID, error) {
 		return "", fmt.Errorf("%w: %q is not an alias", ErrMalformed, s)
 	}
 	return AliasID(id), nil
+}
+
+// ParseBuild reads a build id or a build ARN.
+func ParseBuild(s string) (BuildID, error) {
+	id, err := parsePrefixed(s, "build")
+	return BuildID(id), err
+}
+
+// ParseScript reads a script id or a script ARN.
+func ParseScript(s string) (ScriptID, error) {
+	id, err := parsePrefixed(s, "script")
+	return ScriptID(id), err
+}
+
+// parsePrefixed reads an id of the form "<kind>-…", or an ARN of one.
+func parsePrefixed(s, kind string) (string, error) {
+	id := s
+	if strings.HasPrefix(s, "arn:") {
+		of, rest, ok := resource(s)
+		if !ok || of != kind {
+			return "", fmt.Errorf("%w: %q is not a %s", ErrMalformed, s, kind)
+		}
+		id = rest
+	}
+	if rest, ok := strings.CutPrefix(id, kind+"-"); !ok || rest == "" || strings.ContainsAny(rest, " \t\r\n\v\f") {
+		return "", fmt.Errorf("%w: %q is not a %s", ErrMalformed, s, kind)
+	}
+	return id, nil
 }
 
 // ParseLocation reads a location's name or its ARN.

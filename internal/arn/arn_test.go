@@ -152,6 +152,14 @@ func TestWhatIsMintedParses(t *testing.T) {
 		if got, err := arn.ParseAlias(home.Alias(alias)); got != alias || err != nil {
 			t.Fatalf("alias %s: %s, %v", alias, got, err)
 		}
+		build := arn.BuildID("build-" + plain.Draw(t, "build"))
+		if got, err := arn.ParseBuild(home.Build(build)); got != build || err != nil {
+			t.Fatalf("build %s: %s, %v", build, got, err)
+		}
+		script := arn.ScriptID("script-" + plain.Draw(t, "script"))
+		if got, err := arn.ParseScript(home.Script(script)); got != script || err != nil {
+			t.Fatalf("script %s: %s, %v", script, got, err)
+		}
 		at := arn.Location("custom-" + plain.Draw(t, "location"))
 		if got, err := arn.ParseLocation(home.Location(at)); got != at || err != nil {
 			t.Fatalf("location %s: %s, %v", at, got, err)
@@ -184,6 +192,14 @@ func FuzzParse(f *testing.F) {
 			if again, err := arn.ParseAlias(home.Alias(id)); again != id || err != nil {
 				t.Errorf("alias %q from %q: %q, %v", id, s, again, err)
 			}
+		}
+		if id, err := arn.ParseBuild(s); err == nil {
+			if again, err := arn.ParseBuild(home.Build(id)); again != id || err != nil {
+				t.Errorf("build %q from %q: %q, %v", id, s, again, err)
+			}
+		}
+		if id, err := arn.ParseScript(s); err == nil && !strings.HasPrefix(string(id), "script-") {
+			t.Errorf("script %q from %q", id, s)
 		}
 		if p, err := arn.ParseGameSession(s); err == nil {
 			if again, err := arn.ParseGameSession(string(home.GameSession(p.Fleet, p.Location, p.ID))); err != nil || again.Fleet != p.Fleet || again.ID != p.ID {
