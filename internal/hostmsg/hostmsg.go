@@ -170,6 +170,8 @@ type Start struct {
 	Token    string `json:"token"`
 	// Runtime is the fleet's runtime configuration.
 	Runtime Runtime `json:"runtime"`
+	// Swift launches processes without the pauses between them: a server for development.
+	Swift bool `json:"swift,omitempty"`
 	// Metadata is what gamelift-metadata.json holds (hosting.md 2.13).
 	Metadata json.RawMessage `json:"metadata,omitempty"`
 }
@@ -215,6 +217,20 @@ type Kill struct {
 	Reason   ExitReason `json:"reason"`
 }
 
+// Dialled says that a process connected. From then on the server watches over the time until
+// ProcessReady; before, the agent ends what does not dial within five minutes of its launch.
+type Dialled struct {
+	Instance string `json:"instance"`
+	Process  string `json:"process"`
+}
+
+// Ending says that a process called ProcessEnding. What still runs 30 seconds later the
+// agent kills, as ExitTimeout; what ends before ended normally.
+type Ending struct {
+	Instance string `json:"instance"`
+	Process  string `json:"process"`
+}
+
 // Registered says that a process dialled and called ProcessReady, with its log paths.
 type Registered struct {
 	Instance string   `json:"instance"`
@@ -249,7 +265,7 @@ var kinds = map[string]func() any{
 	"instanceChanged": func() any { return new(InstanceChanged) }, "wantUpload": func() any { return new(WantUpload) },
 	"uploaded": func() any { return new(Uploaded) }, "alive": func() any { return new(Alive) },
 	"sync": func() any { return new(Sync) }, "start": func() any { return new(Start) }, "stop": func() any { return new(Stop) },
-	"kill": func() any { return new(Kill) }, "registered": func() any { return new(Registered) },
+	"kill": func() any { return new(Kill) }, "dialled": func() any { return new(Dialled) }, "ending": func() any { return new(Ending) }, "registered": func() any { return new(Registered) },
 	"hosting": func() any { return new(Hosting) }, "upload": func() any { return new(Upload) }, "refuse": func() any { return new(Refuse) },
 }
 
@@ -279,6 +295,10 @@ func kindOf(m any) string {
 		return "stop"
 	case *Kill:
 		return "kill"
+	case *Dialled:
+		return "dialled"
+	case *Ending:
+		return "ending"
 	case *Registered:
 		return "registered"
 	case *Hosting:

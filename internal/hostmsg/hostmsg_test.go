@@ -17,6 +17,7 @@ func TestEveryMessageComesBackAsItWas(t *testing.T) {
 		&hostmsg.WantUpload{GameSession: "arn"}, &hostmsg.Uploaded{GameSession: "arn", Size: 3}, &hostmsg.Alive{CPU: 0.5},
 		&hostmsg.Sync{Instances: []hostmsg.Start{{Instance: "i-1", Token: "t"}}}, &hostmsg.Start{Instance: "i-2"},
 		&hostmsg.Stop{Instance: "i-1", Grace: 30}, &hostmsg.Kill{Process: "p", Reason: hostmsg.ExitUnhealthy},
+		&hostmsg.Dialled{Process: "p"}, &hostmsg.Ending{Process: "p"},
 		&hostmsg.Registered{Process: "p", LogPaths: []string{"logs"}}, &hostmsg.Hosting{GameSession: "arn"},
 		&hostmsg.Upload{URL: "/x"}, &hostmsg.Refuse{Reason: "unknown token"},
 	} {
