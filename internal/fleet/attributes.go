@@ -19,23 +19,25 @@ const (
 	fleetsPage = 100
 )
 
-// ListFleets lists the ids of all fleets, oldest first. No fleet has a build or a script
-// yet, so the list is empty when one of them is asked for.
+// ListFleets lists the ids of all fleets, or of those that run a build or a script, oldest
+// first. A build or a script that was deleted still has the fleets that run it.
 func (s *Service) ListFleets(ctx context.Context, in *gamelift.ListFleetsInput) (*gamelift.ListFleetsOutput, error) {
 	if in.BuildId != nil && in.ScriptId != nil {
 		return nil, apierr.InvalidRequest("BuildId: it cannot be given together with ScriptId")
+	}
+	where, only, err := running(in)
+	if err != nil {
+		return nil, err
 	}
 	bind := []*string{in.BuildId, in.ScriptId}
 	var after store.Key
 	if _, err := page.Decode("ListFleets", bind, in.NextToken, &after); err != nil {
 		return nil, err
 	}
-	out := &gamelift.ListFleetsOutput{FleetIds: []string{}}
-	if in.BuildId != nil || in.ScriptId != nil {
-		return out, nil
-	}
-	err := s.DB.Read(ctx, func(tx *store.Tx) error {
-		fleets, more, err := pageTx(tx, after, page.Size(in.Limit, listPage, fleetsPage))
+	out := &gamelift.ListFleetsOutput{}
+	err = s.DB.Read(ctx, func(tx *store.Tx) error {
+		out.FleetIds = []string{}
+		fleets, more, err := pageTx(tx, after, page.Size(in.Limit, listPage, fleetsPage), where, only...)
 		if err != nil {
 			return err
 		}
@@ -53,17 +55,41 @@ func (s *Service) ListFleets(ctx context.Context, in *gamelift.ListFleetsInput) 
 	return out, nil
 }
 
+// running is the condition, with its argument $3, for what ListFleets was asked for.
+func running(in *gamelift.ListFleetsInput) (where string, args []any, err error) {
+	switch {
+	case in.BuildId != nil:
+		id, err := arn.ParseBuild(*in.BuildId)
+		if err != nil {
+			return "", nil, apierr.InvalidRequest("BuildId: %v", err)
+		}
+		return ` AND build = $3`, []any{string(id)}, nil
+	case in.ScriptId != nil:
+		id, err := arn.ParseScript(*in.ScriptId)
+		if err != nil {
+			return "", nil, apierr.InvalidRequest("ScriptId: %v", err)
+		}
+		return ` AND script = $3`, []any{string(id)}, nil
+	}
+	return "", nil, nil
+}
+
 // DescribeFleetAttributes shows fleets: those named, in that order and without the unknown
 // and the deleted ones, or all, oldest first. Named fleets are not paged.
 func (s *Service) DescribeFleetAttributes(ctx context.Context, in *gamelift.DescribeFleetAttributesInput) (*gamelift.DescribeFleetAttributesOutput, error) {
-	out := &gamelift.DescribeFleetAttributesOutput{FleetAttributes: []types.FleetAttributes{}}
+	out := &gamelift.DescribeFleetAttributesOutput{}
 	err := s.DB.Read(ctx, func(tx *store.Tx) error {
+		out.FleetAttributes = []types.FleetAttributes{}
 		fleets, next, err := selectTx(tx, "DescribeFleetAttributes", in.FleetIds, in.Limit, in.NextToken)
 		if err != nil {
 			return err
 		}
 		for _, f := range fleets {
-			out.FleetAttributes = append(out.FleetAttributes, s.attributes(f))
+			a, err := s.attributesTx(tx, f)
+			if err != nil {
+				return err
+			}
+			out.FleetAttributes = append(out.FleetAttributes, a)
 		}
 		out.NextToken = next
 		return nil
@@ -164,7 +190,7 @@ func selectTx(tx *store.Tx, op string, named []string, limit *int32, token *stri
 	if _, err := page.Decode(op, nil, token, &after); err != nil {
 		return nil, nil, err
 	}
-	fleets, more, err := pageTx(tx, after, page.Size(limit, fleetsPage, fleetsPage))
+	fleets, more, err := pageTx(tx, after, page.Size(limit, fleetsPage, fleetsPage), "")
 	if err != nil || !more {
 		return fleets, nil, err
 	}
@@ -202,9 +228,10 @@ func namedTx(tx *store.Tx, named []string) ([]Fleet, error) {
 	return fleets, nil
 }
 
-// pageTx reads up to size fleets after a key; more tells whether others follow.
-func pageTx(tx *store.Tx, after store.Key, size int) (fleets []Fleet, more bool, err error) {
-	fleets, err = manyTx(tx, `WHERE key > $1 AND terminated_at IS NULL ORDER BY key LIMIT $2`, after, size+1)
+// pageTx reads up to size fleets after a key, of those for which a condition holds whose
+// arguments begin at $3; more tells whether others follow.
+func pageTx(tx *store.Tx, after store.Key, size int, where string, args ...any) (fleets []Fleet, more bool, err error) {
+	fleets, err = manyTx(tx, `WHERE key > $1 AND terminated_at IS NULL`+where+` ORDER BY key LIMIT $2`, append([]any{after, size + 1}, args...)...)
 	if len(fleets) > size {
 		return fleets[:size], true, err
 	}

@@ -13,18 +13,23 @@ import (
 	"github.com/matchyard/matchyard/internal/store"
 )
 
-// DescribeFleetCapacity shows the instance counts of fleets, selected as in
+// DescribeFleetCapacity shows the capacity of fleets in their home location, selected as in
 // DescribeFleetAttributes. An Anywhere fleet has no instances and no home location: its
 // counts are zero and its entry names no location (hosting.md 2.1: generous on reads).
 func (s *Service) DescribeFleetCapacity(ctx context.Context, in *gamelift.DescribeFleetCapacityInput) (*gamelift.DescribeFleetCapacityOutput, error) {
-	out := &gamelift.DescribeFleetCapacityOutput{FleetCapacity: []types.FleetCapacity{}}
+	out := &gamelift.DescribeFleetCapacityOutput{}
 	err := s.DB.Read(ctx, func(tx *store.Tx) error {
+		out.FleetCapacity = []types.FleetCapacity{}
 		fleets, next, err := selectTx(tx, "DescribeFleetCapacity", in.FleetIds, in.Limit, in.NextToken)
 		if err != nil {
 			return err
 		}
 		for _, f := range fleets {
-			out.FleetCapacity = append(out.FleetCapacity, s.capacity(f, nil))
+			c, err := s.capacityTx(tx, f, s.homeOf(f))
+			if err != nil {
+				return err
+			}
+			out.FleetCapacity = append(out.FleetCapacity, c)
 		}
 		out.NextToken = next
 		return nil
@@ -35,7 +40,7 @@ func (s *Service) DescribeFleetCapacity(ctx context.Context, in *gamelift.Descri
 	return out, nil
 }
 
-// DescribeFleetLocationCapacity shows the instance counts of one location of a fleet.
+// DescribeFleetLocationCapacity shows the capacity of one location of a fleet.
 func (s *Service) DescribeFleetLocationCapacity(ctx context.Context, in *gamelift.DescribeFleetLocationCapacityInput) (*gamelift.DescribeFleetLocationCapacityOutput, error) {
 	out := &gamelift.DescribeFleetLocationCapacityOutput{}
 	err := s.DB.Read(ctx, func(tx *store.Tx) error {
@@ -43,8 +48,9 @@ func (s *Service) DescribeFleetLocationCapacity(ctx context.Context, in *gamelif
 		if err != nil {
 			return err
 		}
-		out.FleetCapacity = new(s.capacity(f, in.Location))
-		return nil
+		c, err := s.capacityTx(tx, f, in.Location)
+		out.FleetCapacity = &c
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -52,14 +58,38 @@ func (s *Service) DescribeFleetLocationCapacity(ctx context.Context, in *gamelif
 	return out, nil
 }
 
-func (s *Service) capacity(f Fleet, at *string) types.FleetCapacity {
-	none := func() *int32 { return new(int32(0)) }
-	return types.FleetCapacity{
-		FleetId: new(string(f.ID)), FleetArn: new(s.Home.Fleet(f.ID)), Location: at,
-		InstanceCounts: &types.EC2InstanceCounts{
-			DESIRED: none(), MINIMUM: none(), MAXIMUM: none(), PENDING: none(), ACTIVE: none(), IDLE: none(), TERMINATING: none(),
-		},
+// homeOf is the home location of a managed fleet; an Anywhere fleet has none.
+func (s *Service) homeOf(f Fleet) *string {
+	if f.ComputeType == types.ComputeTypeAnywhere {
+		return nil
 	}
+	return new(s.Home.Region)
+}
+
+// capacityTx is a location's capacity as callers see it: the settings, and the facts that
+// the hosts know.
+func (s *Service) capacityTx(tx *store.Tx, f Fleet, at *string) (types.FleetCapacity, error) {
+	out := types.FleetCapacity{FleetId: new(string(f.ID)), FleetArn: new(s.Home.Fleet(f.ID)), Location: at, InstanceType: f.InstanceType}
+	var c Capacity
+	var n Instances
+	if f.ComputeType == types.ComputeTypeEc2 {
+		p, err := placeTx(tx, f, arn.Location(*at), "")
+		if err != nil {
+			return out, err
+		}
+		c = p.Capacity
+		out.ManagedCapacityConfiguration = c.model()
+		if s.Instances != nil {
+			if n, err = s.Instances(tx, f.ID, p.location); err != nil {
+				return out, err
+			}
+		}
+	}
+	out.InstanceCounts = &types.EC2InstanceCounts{
+		DESIRED: &c.Desired, MINIMUM: &c.Min, MAXIMUM: &c.Max,
+		PENDING: count32(n.Pending), ACTIVE: count32(n.Active), IDLE: count32(n.Idle), TERMINATING: count32(n.Terminating),
+	}
+	return out, nil
 }
 
 // DescribeFleetUtilization shows what runs on fleets, selected as in
@@ -73,7 +103,7 @@ func (s *Service) DescribeFleetUtilization(ctx context.Context, in *gamelift.Des
 			return err
 		}
 		for _, f := range fleets {
-			u, err := s.utilizationTx(tx, f, nil)
+			u, err := s.utilizationTx(tx, f, s.homeOf(f))
 			if err != nil {
 				return err
 			}

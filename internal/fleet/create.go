@@ -41,7 +41,7 @@ func (s *Service) CreateFleet(ctx context.Context, in *gamelift.CreateFleetInput
 		if err := insertTx(tx, &f); err != nil {
 			return err
 		}
-		if states, err = s.attachTx(tx, f, at); err != nil {
+		if states, err = s.attachTx(tx, f, at, f.Status); err != nil {
 			return err
 		}
 		if err := s.Tags.SetTx(tx, s.Home.Fleet(f.ID), in.Tags); err != nil {
@@ -59,11 +59,6 @@ func (s *Service) CreateFleet(ctx context.Context, in *gamelift.CreateFleetInput
 		return nil, err
 	}
 	return &gamelift.CreateFleetOutput{FleetAttributes: new(s.attributes(f)), LocationStates: states}, nil
-}
-
-// createManaged is the one place that decides what a managed EC2 fleet needs.
-func (s *Service) createManaged(context.Context, *gamelift.CreateFleetInput) (*gamelift.CreateFleetOutput, error) {
-	return nil, apierr.Internal("CreateFleet with ComputeType EC2 is not built: it needs builds and hosts, which this server does not keep; ComputeType ANYWHERE works")
 }
 
 // refuseManagedMembers refuses what only EC2 fleets have. Members that spell out the state
@@ -114,18 +109,8 @@ func (s *Service) newFleet(in *gamelift.CreateFleetInput) (Fleet, error) {
 	if err := s.checkCreationLimit(in.ResourceCreationLimitPolicy); err != nil {
 		return Fleet{}, err
 	}
-	runtime := in.RuntimeConfiguration
-	if in.ServerLaunchPath != nil {
-		if runtime != nil {
-			return Fleet{}, apierr.InvalidRequest("ServerLaunchPath: it is the old form of RuntimeConfiguration; give one of them")
-		}
-		runtime = &types.RuntimeConfiguration{ServerProcesses: []types.ServerProcess{{
-			LaunchPath: in.ServerLaunchPath, Parameters: in.ServerLaunchParameters, ConcurrentExecutions: new(int32(1)),
-		}}}
-	} else if in.ServerLaunchParameters != nil {
-		return Fleet{}, apierr.InvalidRequest("ServerLaunchParameters: they need ServerLaunchPath")
-	}
-	if err := s.checkRuntime(runtime); err != nil {
+	runtime, err := s.runtimeOf(in)
+	if err != nil {
 		return Fleet{}, err
 	}
 	return Fleet{
@@ -144,6 +129,23 @@ func (s *Service) newFleet(in *gamelift.CreateFleetInput) (Fleet, error) {
 			LaunchParameters: in.ServerLaunchParameters,
 		},
 	}, nil
+}
+
+// runtimeOf is the runtime configuration that a request gives, in its new or in its old form;
+// nil when it gives none.
+func (s *Service) runtimeOf(in *gamelift.CreateFleetInput) (*types.RuntimeConfiguration, error) {
+	runtime := in.RuntimeConfiguration
+	if in.ServerLaunchPath != nil {
+		if runtime != nil {
+			return nil, apierr.InvalidRequest("ServerLaunchPath: it is the old form of RuntimeConfiguration; give one of them")
+		}
+		runtime = &types.RuntimeConfiguration{ServerProcesses: []types.ServerProcess{{
+			LaunchPath: in.ServerLaunchPath, Parameters: in.ServerLaunchParameters, ConcurrentExecutions: new(int32(1)),
+		}}}
+	} else if in.ServerLaunchParameters != nil {
+		return nil, apierr.InvalidRequest("ServerLaunchParameters: they need ServerLaunchPath")
+	}
+	return runtime, s.checkRuntime(runtime)
 }
 
 // checkCreationLimit holds a policy to the quotas of hosting.md 2.10.
@@ -170,7 +172,14 @@ func insertTx(tx *store.Tx, f *Fleet) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO fleet (key, tail, compute_type, status, name, detail, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		f.Key, tail, f.ComputeType, f.Status, f.Name, string(text), tx.NowMs())
+	var buildID, scriptID *string
+	if f.Build != "" {
+		buildID = new(string(f.Build))
+	}
+	if f.Script != "" {
+		scriptID = new(string(f.Script))
+	}
+	_, err = tx.Exec(`INSERT INTO fleet (key, tail, compute_type, status, name, detail, created_at, build, script, since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $7)`,
+		f.Key, tail, f.ComputeType, f.Status, f.Name, string(text), tx.NowMs(), buildID, scriptID)
 	return err
 }

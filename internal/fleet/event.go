@@ -30,6 +30,11 @@ const (
 // of state are told one by one. The fleet is not looked up, so that an event may also be the
 // last thing told of it; an id that was never made here is dropped.
 func (s *Service) EventTx(tx *store.Tx, id arn.FleetID, code types.EventCode, message string) error {
+	return s.eventTx(tx, id, code, message, "")
+}
+
+// eventTx is EventTx with the log that belongs to the event.
+func (s *Service) eventTx(tx *store.Tx, id arn.FleetID, code types.EventCode, message, log string) error {
 	fleet, _, err := parseID(id)
 	if err != nil {
 		return nil //nolint:nilerr // documented: not one of our fleets
@@ -44,8 +49,8 @@ func (s *Service) EventTx(tx *store.Tx, id arn.FleetID, code types.EventCode, me
 			return err
 		}
 	}
-	_, err = tx.Exec(`INSERT INTO fleet_event (key, tail, fleet, at, code, message, print, repeats) VALUES ($1, $2, $3, $4, $5, $6, $7, 1)`,
-		tx.NewKey(), store.Tail(), fleet, tx.NowMs(), code, message, fp)
+	_, err = tx.Exec(`INSERT INTO fleet_event (key, tail, fleet, at, code, message, print, repeats, log) VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8)`,
+		tx.NewKey(), store.Tail(), fleet, tx.NowMs(), code, message, fp, log)
 	return err
 }
 
@@ -92,7 +97,7 @@ func (s *Service) DescribeFleetEvents(ctx context.Context, in *gamelift.Describe
 		if err != nil {
 			return err
 		}
-		rows, err := tx.Query(`SELECT key, tail, at, code, message, repeats FROM fleet_event
+		rows, err := tx.Query(`SELECT key, tail, at, code, message, repeats, log <> '' FROM fleet_event
 			WHERE fleet = $1 AND at >= $2 AND at <= $3 AND (at < $3 OR key < $4)
 			ORDER BY at DESC, key DESC LIMIT $5`, f.Key, from, at, key, size+1)
 		if err != nil {
@@ -106,10 +111,14 @@ func (s *Service) DescribeFleetEvents(ctx context.Context, in *gamelift.Describe
 			}
 			e := types.Event{ResourceId: new(string(f.ID)), Message: new(string)}
 			var tail, repeats int64
-			if err := rows.Scan(&key, &tail, &at, &e.EventCode, e.Message, &repeats); err != nil {
+			var logged bool
+			if err := rows.Scan(&key, &tail, &at, &e.EventCode, e.Message, &repeats, &logged); err != nil {
 				return err
 			}
 			e.EventId, e.EventTime = new(key.UUID(tail)), new(time.UnixMilli(at).UTC())
+			if logged && s.EventLogURL != nil {
+				e.PreSignedLogUrl = new(s.EventLogURL(logPath(f.ID, *e.EventId, e.EventCode)))
+			}
 			if repeats > 1 {
 				e.Count = &repeats
 			}
@@ -121,6 +130,38 @@ func (s *Service) DescribeFleetEvents(ctx context.Context, in *gamelift.Describe
 		return nil, err
 	}
 	return out, nil
+}
+
+// logPath is where AWS keeps the log of an event: the end of the URL that is given for it.
+func logPath(id arn.FleetID, event string, code types.EventCode) string {
+	return "logs/" + string(id) + "/events/" + event + "/" + string(code) + ".txt"
+}
+
+// EventLog is the log of an event by the path that EventLogURL was given. The error is
+// store.ErrNoRows when there is none.
+func (s *Service) EventLog(ctx context.Context, path string) (log string, err error) {
+	parts := strings.Split(path, "/")
+	if len(parts) != 5 {
+		return "", store.ErrNoRows
+	}
+	key, tail, err := store.ParseUUID(parts[3])
+	if err != nil {
+		return "", store.ErrNoRows
+	}
+	err = s.DB.Read(ctx, func(tx *store.Tx) error {
+		var code types.EventCode
+		if err := tx.QueryRow(`SELECT code, log FROM fleet_event WHERE key = $1 AND tail = $2 AND log <> ''`, key, tail).Scan(&code, &log); err != nil {
+			return err
+		}
+		if path != logPath(arn.FleetID(parts[1]), parts[3], code) {
+			return store.ErrNoRows
+		}
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	return log, nil
 }
 
 // span turns the callers' bounds into whole milliseconds, as events have them.

@@ -15,26 +15,51 @@ import (
 
 	"github.com/matchyard/matchyard/internal/apierr"
 	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/build"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/tag"
 )
 
-// Service is the fleet room. DB, Home and Tags are required.
+// Service is the fleet room. DB, Home, Tags and Builds are required.
 type Service struct {
 	DB   *store.DB
 	Home arn.Home
 	Tags *tag.Service
+	// Builds are what managed fleets run.
+	Builds *build.Service
 	// Beacon is the domain of the home region's UDP ping beacon; "" when there is none.
 	Beacon string
 	// Quotas limit how much of each thing there may be. The zero value means the service's
 	// own quotas.
 	Quotas Quotas
+	// Speed is how long at least managed fleets show each of their states. The zero value
+	// shows them as soon as they are reached.
+	Speed Speed
+	// Expiry is the age at which managed fleets expire; AWS's is a year. Zero, the default,
+	// means never.
+	Expiry time.Duration
+	// ErrorLife is how long managed fleets in ERROR are kept; zero means the default, less
+	// than zero for ever.
+	ErrorLife time.Duration
 
-	// Deleting is called in the transaction that deletes a fleet, before it is gone: whoever
-	// has processes or sessions on it ends them. May be nil.
+	// Deleting is called in the transaction that ends a fleet, before it is gone: whoever
+	// has processes or sessions on it ends them. On managed fleets it comes after their
+	// instances have ended. May be nil.
 	Deleting func(tx *store.Tx, id arn.FleetID) error
 	// Leaving is Deleting for one location that a fleet gives up. May be nil.
 	Leaving func(tx *store.Tx, id arn.FleetID, at arn.Location) error
+	// Instances are the instances of a location of a managed fleet. Nil means that there are
+	// no hosts: then deletions do not wait for them.
+	Instances func(tx *store.Tx, id arn.FleetID, at arn.Location) (Instances, error)
+	// InstanceLimit is how many instances of a type a location has room for. Nil means that
+	// nothing limits them.
+	InstanceLimit func(tx *store.Tx, kind types.EC2InstanceType, at arn.Location) (int, error)
+	// LastUse is when a game session last ran in a location: now when one runs, and the zero
+	// time when none ever did. Nil means none ever did.
+	LastUse func(tx *store.Tx, id arn.FleetID, at arn.Location) (time.Time, error)
+	// EventLogURL is where the log of an event can be read for a while, by its path, which
+	// EventLog understands. Nil means nowhere.
+	EventLogURL func(path string) string
 	// Counts tells what runs on a fleet, in one location or, when at is "", in all of them.
 	// Nil means that nothing runs.
 	Counts func(tx *store.Tx, id arn.FleetID, at arn.Location) (Counts, error)
@@ -51,6 +76,7 @@ type Counts struct {
 // Quotas are the limits of hosting.md 8.2. A zero field means its default.
 type Quotas struct {
 	AnywhereFleets       int // default 30
+	ManagedFleets        int // default 20
 	LocationsPerFleet    int // default 10
 	CustomLocations      int // default 20
 	Aliases              int // default 100
@@ -62,6 +88,7 @@ type Quotas struct {
 func (q Quotas) orDefaults() Quotas {
 	return Quotas{
 		AnywhereFleets:       cmp.Or(q.AnywhereFleets, 30),
+		ManagedFleets:        cmp.Or(q.ManagedFleets, 20),
 		LocationsPerFleet:    cmp.Or(q.LocationsPerFleet, 10),
 		CustomLocations:      cmp.Or(q.CustomLocations, 20),
 		Aliases:              cmp.Or(q.Aliases, 100),
@@ -93,12 +120,14 @@ func giveTx(tx *store.Tx, name string) error {
 const (
 	quotaAlias    = "alias"
 	quotaAnywhere = "ANYWHERE"
+	quotaManaged  = "EC2"
 	quotaLocation = "location"
 )
 
 var quotaNames = map[string]string{
 	quotaAlias:    "aliases",
 	quotaAnywhere: "Anywhere fleets",
+	quotaManaged:  "EC2 fleets",
 	quotaLocation: "custom locations",
 }
 
@@ -120,6 +149,19 @@ type Fleet struct {
 	// it was not.
 	Cost      string
 	CreatedAt time.Time
+
+	// What follows only managed fleets have. Of build and script they have one.
+	Build        arn.BuildID
+	BuildKey     store.Key
+	Script       arn.ScriptID
+	ScriptKey    store.Key
+	OS           types.OperatingSystem
+	InstanceType types.EC2InstanceType
+	FleetType    types.FleetType
+	// ServerSDK is the version that the build was made with; "" for scripts.
+	ServerSDK   string
+	Description string
+	Ports       []types.IpPermission
 
 	detail detail
 }
@@ -157,6 +199,23 @@ type detail struct {
 	LogPaths         []string
 	LaunchPath       *string `json:",omitempty"`
 	LaunchParameters *string `json:",omitempty"`
+
+	// What follows only managed fleets have.
+	BuildKey      store.Key                             `json:",omitempty"`
+	ScriptKey     store.Key                             `json:",omitempty"`
+	OS            types.OperatingSystem                 `json:",omitempty"`
+	InstanceType  types.EC2InstanceType                 `json:",omitempty"`
+	FleetType     types.FleetType                       `json:",omitempty"`
+	ServerSDK     string                                `json:",omitempty"`
+	Ports         []types.IpPermission                  `json:",omitempty"`
+	Certificate   types.CertificateType                 `json:",omitempty"`
+	Role          *string                               `json:",omitempty"`
+	RoleProvider  types.InstanceRoleCredentialsProvider `json:",omitempty"`
+	PeerAccount   *string                               `json:",omitempty"`
+	PeerVPC       *string                               `json:",omitempty"`
+	Gateway       types.PlayerGatewayMode               `json:",omitempty"`
+	GatewayConfig *types.PlayerGatewayConfiguration     `json:",omitempty"`
+	Zero          bool                                  `json:",omitempty"` // a location of it scales, or scaled, from zero
 }
 
 // GetTx reads a fleet. The error is store.ErrNoRows when it is unknown or deleted.
@@ -268,7 +327,7 @@ func parseID(id arn.FleetID) (store.Key, int64, error) {
 	return store.ParseUUID(string(id[len(fleetPrefix):]))
 }
 
-const fleetColumns = `key, tail, compute_type, status, name, detail, created_at`
+const fleetColumns = `key, tail, compute_type, status, name, detail, created_at, build, script`
 
 // byID reads a fleet's row, also that of a deleted one.
 func byID(tx *store.Tx, id arn.FleetID, lock string) (Fleet, error) {
@@ -283,23 +342,76 @@ func scan(row interface{ Scan(dest ...any) error }) (Fleet, error) {
 	var f Fleet
 	var tail, created int64
 	var text string
-	if err := row.Scan(&f.Key, &tail, &f.ComputeType, &f.Status, &f.Name, &text, &created); err != nil {
+	var buildID, scriptID *string
+	if err := row.Scan(&f.Key, &tail, &f.ComputeType, &f.Status, &f.Name, &text, &created, &buildID, &scriptID); err != nil {
 		return Fleet{}, err
+	}
+	if buildID != nil {
+		f.Build = arn.BuildID(*buildID)
+	}
+	if scriptID != nil {
+		f.Script = arn.ScriptID(*scriptID)
 	}
 	f.ID = mintID(f.Key, tail)
 	f.CreatedAt = time.UnixMilli(created).UTC()
 	if err := json.Unmarshal([]byte(text), &f.detail); err != nil {
 		return Fleet{}, fmt.Errorf("detail of %s: %w", f.ID, err)
 	}
-	f.Protection, f.CreationLimit, f.Runtime = f.detail.Protection, f.detail.CreationLimit, f.detail.Runtime
-	if f.detail.Anywhere != nil {
-		f.Cost = *f.detail.Anywhere.Cost
-	}
+	f.show()
 	return f, nil
 }
 
-// attributes is the fleet's record as callers see it. Members that were not sent are
+// show takes over from the detail what other rooms see of it.
+func (f *Fleet) show() {
+	d := f.detail
+	f.Protection, f.CreationLimit, f.Runtime = d.Protection, d.CreationLimit, d.Runtime
+	if d.Anywhere != nil {
+		f.Cost = *d.Anywhere.Cost
+	}
+	if d.Description != nil {
+		f.Description = *d.Description
+	}
+	f.BuildKey, f.ScriptKey, f.OS, f.InstanceType = d.BuildKey, d.ScriptKey, d.OS, d.InstanceType
+	f.FleetType, f.ServerSDK, f.Ports = d.FleetType, d.ServerSDK, d.Ports
+}
+
+// attributesTx is the fleet's record as callers see it. Members that were not sent are
 // absent, except those the service fills in (hosting.md 2.2).
+func (s *Service) attributesTx(tx *store.Tx, f Fleet) (types.FleetAttributes, error) {
+	a := s.attributes(f)
+	if f.ComputeType != types.ComputeTypeEc2 {
+		return a, nil
+	}
+	s.addManaged(&a, f)
+	p, err := placeTx(tx, f, s.homePlace(), "")
+	if errors.Is(err, store.ErrNoRows) { // the server's region was changed
+		return a, nil
+	}
+	if err == nil && p.Stopped {
+		a.StoppedActions = stopped
+	}
+	return a, err
+}
+
+// stopped are the actions that can be stopped.
+var stopped = []types.FleetAction{types.FleetActionAutoScaling}
+
+// addManaged adds what only managed fleets have.
+func (s *Service) addManaged(a *types.FleetAttributes, f Fleet) {
+	d := f.detail
+	if f.Build != "" {
+		a.BuildId, a.BuildArn = new(string(f.Build)), new(s.Home.Build(f.Build))
+	}
+	if f.Script != "" {
+		a.ScriptId, a.ScriptArn = new(string(f.Script)), new(s.Home.Script(f.Script))
+	}
+	a.FleetType, a.InstanceType, a.OperatingSystem = f.FleetType, f.InstanceType, f.OS
+	a.NewGameSessionProtectionPolicy = cmp.Or(f.Protection, types.ProtectionPolicyNoProtection)
+	a.CertificateConfiguration.CertificateType = cmp.Or(d.Certificate, types.CertificateTypeDisabled)
+	a.InstanceRoleArn, a.InstanceRoleCredentialsProvider = d.Role, d.RoleProvider
+	a.PlayerGatewayMode, a.PlayerGatewayConfiguration = d.Gateway, d.GatewayConfig
+}
+
 func (s *Service) attributes(f Fleet) types.FleetAttributes {
 	groups := f.detail.MetricGroups
 	if len(groups) == 0 {

@@ -2,7 +2,9 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
@@ -12,15 +14,12 @@ import (
 	"github.com/matchyard/matchyard/internal/store"
 )
 
-// CreateFleetLocations adds custom locations to an Anywhere fleet, ACTIVE at once. It
-// answers the new ones only. A location the fleet has already is a ConflictException.
+// CreateFleetLocations adds locations to a fleet: custom ones, ACTIVE at once, to an Anywhere
+// fleet; to a managed one places where hosts can be, which begin as NEW. It answers the new
+// ones only. A location the fleet has already is a ConflictException.
 func (s *Service) CreateFleetLocations(ctx context.Context, in *gamelift.CreateFleetLocationsInput) (*gamelift.CreateFleetLocationsOutput, error) {
-	at, err := anywhereLocations(in.Locations)
-	if err != nil {
-		return nil, err
-	}
 	out := &gamelift.CreateFleetLocationsOutput{}
-	err = s.DB.Write(ctx, func(tx *store.Tx) error {
+	err := s.DB.Write(ctx, func(tx *store.Tx) error {
 		f, err := s.fleetToChange(tx, in.FleetId)
 		if err != nil {
 			return err
@@ -28,11 +27,11 @@ func (s *Service) CreateFleetLocations(ctx context.Context, in *gamelift.CreateF
 		if err := mayGrow(f); err != nil {
 			return err
 		}
-		if out.LocationStates, err = s.attachTx(tx, f, at); err != nil {
+		if out.LocationStates, err = s.growTx(tx, f, in.Locations); err != nil {
 			return err
 		}
-		for _, name := range at {
-			if err := s.EventTx(tx, f.ID, types.EventCodeLocationStateActive, "Location "+string(name)+" changed state to ACTIVE"); err != nil {
+		for _, l := range out.LocationStates {
+			if err := s.placeEventTx(tx, f.ID, arn.Location(*l.Location), l.Status); err != nil {
 				return err
 			}
 		}
@@ -43,6 +42,22 @@ func (s *Service) CreateFleetLocations(ctx context.Context, in *gamelift.CreateF
 		return nil, err
 	}
 	return out, nil
+}
+
+func (s *Service) growTx(tx *store.Tx, f Fleet, list []types.LocationConfiguration) ([]types.LocationState, error) {
+	if f.ComputeType == types.ComputeTypeAnywhere {
+		at, err := anywhereLocations(list)
+		if err != nil {
+			return nil, err
+		}
+		return s.attachTx(tx, f, at, types.FleetStatusActive)
+	}
+	at, err := hostLocations(list)
+	if err != nil {
+		return nil, err
+	}
+	tx.Notify(ChannelCapacity, string(f.ID))
+	return s.attachManagedTx(tx, f, at)
 }
 
 // mayGrow refuses new locations outside ACTIVE: NotReadyException while the fleet is being
@@ -59,10 +74,13 @@ func mayGrow(f Fleet) error {
 	}
 }
 
-// attachTx gives an Anywhere fleet custom locations, in the given order.
-func (s *Service) attachTx(tx *store.Tx, f Fleet, at []arn.Location) ([]types.LocationState, error) {
+// attachTx gives a fleet locations in a state, in the given order. Custom ones must exist.
+func (s *Service) attachTx(tx *store.Tx, f Fleet, at []arn.Location, status types.FleetStatus) ([]types.LocationState, error) {
 	// Locked in one order by everybody, or two callers could wait for each other.
 	for _, name := range slices.Sorted(slices.Values(at)) {
+		if !strings.HasPrefix(string(name), customPrefix) {
+			continue
+		}
 		found, err := lockLocation(tx, name)
 		if err != nil {
 			return nil, err
@@ -74,14 +92,14 @@ func (s *Service) attachTx(tx *store.Tx, f Fleet, at []arn.Location) ([]types.Lo
 	states := []types.LocationState{}
 	for _, name := range at {
 		n, err := tx.Exec(`INSERT INTO fleet_location (fleet, location, key, status) VALUES ($1, $2, $3, $4) ON CONFLICT (fleet, location) DO NOTHING`,
-			f.Key, name, tx.NewKey(), types.FleetStatusActive)
+			f.Key, name, tx.NewKey(), status)
 		if err != nil {
 			return nil, err
 		}
 		if n == 0 {
 			return nil, apierr.Conflict("Locations: fleet %s has %s already", f.ID, name)
 		}
-		states = append(states, types.LocationState{Location: new(string(name)), Status: types.FleetStatusActive})
+		states = append(states, types.LocationState{Location: new(string(name)), Status: status})
 	}
 	var n int
 	if err := tx.QueryRow(`SELECT count(*) FROM fleet_location WHERE fleet = $1`, f.Key).Scan(&n); err != nil {
@@ -95,7 +113,9 @@ func (s *Service) attachTx(tx *store.Tx, f Fleet, at []arn.Location) ([]types.Lo
 
 // DeleteFleetLocations takes locations from a fleet. What runs there ends, whatever its
 // protection. The answer says DELETING; on an Anywhere fleet, which has no hosts to shut
-// down, they are gone by then. Locations the fleet does not have are a NotFoundException.
+// down, they are gone by then; on a managed one they go when their instances are gone.
+// Locations the fleet does not have are a NotFoundException, and one that is being deleted
+// already may be named again.
 func (s *Service) DeleteFleetLocations(ctx context.Context, in *gamelift.DeleteFleetLocationsInput) (*gamelift.DeleteFleetLocationsOutput, error) {
 	out := &gamelift.DeleteFleetLocationsOutput{LocationStates: []types.LocationState{}}
 	err := s.DB.Write(ctx, func(tx *store.Tx) error {
@@ -126,15 +146,21 @@ func (s *Service) DeleteFleetLocations(ctx context.Context, in *gamelift.DeleteF
 }
 
 func (s *Service) leaveTx(tx *store.Tx, f Fleet, at arn.Location) error {
-	n, err := tx.Exec(`UPDATE fleet_location SET status = $3 WHERE fleet = $1 AND location = $2`, f.Key, at, types.FleetStatusDeleting)
-	if err != nil {
-		return err
-	}
-	if n == 0 {
+	status, err := s.LocationTx(tx, f.ID, at)
+	if errors.Is(err, store.ErrNoRows) {
 		return apierr.NotFound("Locations: fleet %s does not have %s", f.ID, at)
 	}
-	if err := s.EventTx(tx, f.ID, types.EventCodeLocationStateDeleting, "Location "+string(at)+" changed state to DELETING"); err != nil {
+	if err != nil || status == types.FleetStatusDeleting {
 		return err
+	}
+	if _, err := tx.Exec(`UPDATE fleet_location SET status = $3 WHERE fleet = $1 AND location = $2`, f.Key, at, types.FleetStatusDeleting); err != nil {
+		return err
+	}
+	if err := s.placeEventTx(tx, f.ID, at, types.FleetStatusDeleting); err != nil {
+		return err
+	}
+	if f.ComputeType == types.ComputeTypeEc2 {
+		return s.leaveManagedTx(tx, f, at)
 	}
 	if s.Leaving != nil {
 		if err := s.Leaving(tx, f.ID, at); err != nil {
@@ -148,14 +174,16 @@ func (s *Service) leaveTx(tx *store.Tx, f Fleet, at arn.Location) error {
 }
 
 // DescribeFleetLocationAttributes tells the state of a fleet's locations: of those named,
-// in that order and without the ones the fleet does not have, or of all, oldest first.
+// in that order and without the ones the fleet does not have, or of all but the home region,
+// oldest first (hosting.md 2.6).
 // Limit is not enforced, as AWS documents, so there is one page and no token is valid.
 func (s *Service) DescribeFleetLocationAttributes(ctx context.Context, in *gamelift.DescribeFleetLocationAttributesInput) (*gamelift.DescribeFleetLocationAttributesOutput, error) {
 	if in.NextToken != nil {
 		return nil, apierr.InvalidRequest("NextToken: this operation never returns one")
 	}
-	out := &gamelift.DescribeFleetLocationAttributesOutput{LocationAttributes: []types.LocationAttributes{}}
+	out := &gamelift.DescribeFleetLocationAttributesOutput{}
 	err := s.DB.Read(ctx, func(tx *store.Tx) error {
+		out.LocationAttributes = []types.LocationAttributes{}
 		f, err := s.fleetOf(tx, in.FleetId)
 		if err != nil {
 			return err
@@ -166,9 +194,15 @@ func (s *Service) DescribeFleetLocationAttributes(ctx context.Context, in *gamel
 		}
 		if in.Locations != nil {
 			states = pick(states, in.Locations)
+		} else {
+			states = slices.DeleteFunc(states, func(l types.LocationState) bool { return *l.Location == s.Home.Region })
 		}
 		for _, state := range states {
-			out.LocationAttributes = append(out.LocationAttributes, types.LocationAttributes{LocationState: &state})
+			a, err := s.locationTx(tx, f, state)
+			if err != nil {
+				return err
+			}
+			out.LocationAttributes = append(out.LocationAttributes, a)
 		}
 		out.FleetId, out.FleetArn = new(string(f.ID)), new(s.Home.Fleet(f.ID))
 		return nil
@@ -177,6 +211,21 @@ func (s *Service) DescribeFleetLocationAttributes(ctx context.Context, in *gamel
 		return nil, err
 	}
 	return out, nil
+}
+
+func (s *Service) locationTx(tx *store.Tx, f Fleet, state types.LocationState) (types.LocationAttributes, error) {
+	a := types.LocationAttributes{LocationState: &state}
+	if f.ComputeType != types.ComputeTypeEc2 {
+		return a, nil
+	}
+	if f.detail.Gateway != "" {
+		a.LocationState.PlayerGatewayStatus = types.PlayerGatewayStatusDisabled
+	}
+	p, err := placeTx(tx, f, arn.Location(*state.Location), "")
+	if err == nil && p.Stopped {
+		a.StoppedActions = stopped
+	}
+	return a, err
 }
 
 func locationsOf(tx *store.Tx, f Fleet) ([]types.LocationState, error) {

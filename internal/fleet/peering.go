@@ -216,7 +216,7 @@ func (s *Service) dropPeeringsTx(tx *store.Tx, f Fleet) error {
 	}
 	for _, key := range slices.Sorted(maps.Keys(peerings)) {
 		err := s.unpeerTx(tx, f, key, peerings[key])
-		if _, missing := errors.AsType[*types.NotFoundException](err); missing {
+		if isNotFound(err) {
 			return apierr.InvalidRequest("Cannot delete fleet %s without a valid authorization for its peering with VPC %s", f.ID, peerings[key])
 		}
 		if err != nil {
@@ -224,6 +224,11 @@ func (s *Service) dropPeeringsTx(tx *store.Tx, f Fleet) error {
 		}
 	}
 	return nil
+}
+
+func isNotFound(err error) bool {
+	_, missing := errors.AsType[*types.NotFoundException](err)
+	return missing
 }
 
 // peeringsTx is the peered VPC by the peering's key.

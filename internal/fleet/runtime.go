@@ -47,6 +47,12 @@ func (s *Service) UpdateRuntimeConfiguration(ctx context.Context, in *gamelift.U
 		if f.Status == types.FleetStatusDeleting {
 			return apierr.InvalidFleetStatus("FleetId: fleet %s is %s and cannot be changed", f.ID, f.Status)
 		}
+		if f.ComputeType == types.ComputeTypeEc2 {
+			if err := checkManagedRuntime(in.RuntimeConfiguration, f.OS); err != nil {
+				return err
+			}
+			tx.Notify(ChannelCapacity, string(f.ID))
+		}
 		f.Runtime, f.detail.Runtime = in.RuntimeConfiguration, in.RuntimeConfiguration
 		out.RuntimeConfiguration = runtimeModel(f)
 		return saveTx(tx, f)
@@ -69,7 +75,8 @@ func runtimeModel(f Fleet) *types.RuntimeConfiguration {
 }
 
 // checkRuntime holds the sum of all ConcurrentExecutions to the quota (hosting.md 2.8).
-// Where launch paths begin is not checked: that rule is about the images of managed hosts.
+// Where launch paths begin is not checked: that rule is about managed hosts, whose fleets
+// have checkManagedRuntime.
 func (s *Service) checkRuntime(r *types.RuntimeConfiguration) error {
 	if r == nil {
 		return nil
@@ -82,4 +89,13 @@ func (s *Service) checkRuntime(r *types.RuntimeConfiguration) error {
 		return apierr.LimitExceeded("RuntimeConfiguration.ServerProcesses: ConcurrentExecutions add up to %d, and the quota is %d", sum, quota)
 	}
 	return nil
+}
+
+// checkManagedRuntime holds the runtime configuration of a managed fleet to what its hosts
+// can start.
+func checkManagedRuntime(r *types.RuntimeConfiguration, os types.OperatingSystem) error {
+	if r == nil || len(r.ServerProcesses) == 0 {
+		return apierr.InvalidRequest("RuntimeConfiguration.ServerProcesses: an EC2 fleet needs at least one server process")
+	}
+	return checkLaunchPaths(r, os)
 }
