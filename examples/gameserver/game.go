@@ -16,9 +16,14 @@ import (
 type service interface {
 	accept(playerSession string) error
 	remove(playerSession string) error
-	players() ([]string, error) // "player session, player, status"
-	open(yes bool) error        // may new player sessions be created?
+	players() ([]seat, error)
+	open(yes bool) error // may new player sessions be created?
+	backfill(game, configuration string, players []model.Player) (ticket string, err error)
+	stopBackfill(game, configuration, ticket string) error
 }
+
+// seat is a player session.
+type seat struct{ session, player, status string }
 
 // sdk is the service by the server SDK.
 type sdk struct{}
@@ -33,12 +38,23 @@ func (sdk) open(yes bool) error {
 	return server.UpdatePlayerSessionCreationPolicy(model.DenyAll)
 }
 
-func (sdk) players() ([]string, error) {
+func (sdk) backfill(game, configuration string, players []model.Player) (string, error) {
+	r, err := server.StartMatchBackfill(request.NewStartMatchBackfill(game, configuration, players))
+	return r.TicketID, err
+}
+
+func (sdk) stopBackfill(game, configuration, ticket string) error {
+	r := request.NewStopMatchBackfill()
+	r.GameSessionArn, r.MatchmakingConfigurationArn, r.TicketID = game, configuration, ticket
+	return server.StopMatchBackfill(r)
+}
+
+func (sdk) players() ([]seat, error) {
 	session, err := server.GetGameSessionID()
 	if err != nil {
 		return nil, err
 	}
-	var all []string
+	var all []seat
 	for token := ""; ; {
 		q := request.NewDescribePlayerSessions() // a new one for each page: it carries the request's id
 		q.GameSessionID = session
@@ -49,7 +65,11 @@ func (sdk) players() ([]string, error) {
 			return nil, err
 		}
 		for _, p := range page.PlayerSessions {
-			all = append(all, fmt.Sprintf("%s %s %s", p.PlayerSessionID, p.PlayerID, p.Status))
+			s := seat{session: p.PlayerSessionID, player: p.PlayerID}
+			if p.Status != nil {
+				s.status = p.Status.String()
+			}
+			all = append(all, s)
 		}
 		if token = page.NextToken; token == "" {
 			return all, nil
@@ -62,6 +82,8 @@ func (sdk) players() ([]string, error) {
 //	JOIN <player session id>   be let in
 //	SAY <text>                 talk to all
 //	WHO                        list player sessions, as the service knows them
+//	TEAMS                      list the players of the match with their teams
+//	BACKFILL, NOBACKFILL       ask the matchmaker for new players, take that back
 //	LOCK, UNLOCK               close the room to new player sessions, open it again
 //	SICK, WELL                 change what the health check reports
 //	LEAVE                      go; so does closing the connection
@@ -71,6 +93,7 @@ type game struct {
 	print        func(format string, args ...any)
 	end          func(why string)
 	endWhenEmpty bool
+	match        *match
 
 	mu     sync.Mutex
 	conns  map[net.Conn]string // player session id, "" before JOIN
@@ -80,7 +103,10 @@ type game struct {
 }
 
 func newGame(s service, print func(string, ...any), end func(string), endWhenEmpty bool) *game {
-	return &game{service: s, print: print, end: end, endWhenEmpty: endWhenEmpty, conns: map[net.Conn]string{}}
+	return &game{
+		service: s, print: print, end: end, endWhenEmpty: endWhenEmpty,
+		match: &match{service: s, print: print}, conns: map[net.Conn]string{},
+	}
 }
 
 // healthy is the health check. A real game looks at its tick rate, its memory, its threads.
@@ -152,7 +178,26 @@ func (g *game) command(c net.Conn, word, rest string) string {
 		if err != nil {
 			return refusal(err)
 		}
+		lines := []string{fmt.Sprintf("OK %d", len(all))}
+		for _, s := range all {
+			lines = append(lines, s.session+" "+s.player+" "+s.status)
+		}
+		return strings.Join(lines, "\n")
+	case "TEAMS":
+		all, err := g.match.teams()
+		if err != nil {
+			return refusal(err)
+		}
 		return strings.Join(append([]string{fmt.Sprintf("OK %d", len(all))}, all...), "\n")
+	case "BACKFILL":
+		ticket, err := g.match.backfill()
+		if err != nil {
+			return refusal(err)
+		}
+		return "OK " + ticket
+	case "NOBACKFILL":
+		g.match.cancel()
+		return "OK"
 	case "LOCK", "UNLOCK":
 		if err := g.service.open(word == "UNLOCK"); err != nil {
 			return refusal(err)
@@ -225,6 +270,7 @@ func (g *game) leave(c net.Conn) {
 	} else {
 		g.print("left player=%s", playerSession)
 	}
+	g.match.left()
 	if empty && g.endWhenEmpty {
 		g.end("all players left")
 	}

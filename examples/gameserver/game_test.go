@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/amazon-gamelift/amazon-gamelift-servers-go-server-sdk/v5/model"
 )
 
 // desk is a service that knows some reserved player sessions.
@@ -17,6 +19,8 @@ type desk struct {
 	reserved []string
 	removed  []string
 	open_    bool
+	seats    []seat
+	asked    []string
 }
 
 func (d *desk) accept(id string) error {
@@ -37,7 +41,32 @@ func (d *desk) remove(id string) error {
 	return nil
 }
 
-func (d *desk) players() ([]string, error) { return []string{"psess-1 ann ACTIVE"}, nil }
+func (d *desk) players() ([]seat, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.seats != nil {
+		return d.seats, nil
+	}
+	return []seat{{"psess-1", "ann", "ACTIVE"}}, nil
+}
+
+func (d *desk) backfill(game, configuration string, players []model.Player) (string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var ids []string
+	for _, p := range players {
+		ids = append(ids, p.Team+"/"+p.PlayerID)
+	}
+	d.asked = append(d.asked, fmt.Sprintf("%s %s %s", game, configuration, strings.Join(ids, ",")))
+	return fmt.Sprintf("ticket-%d", len(d.asked)), nil
+}
+
+func (d *desk) stopBackfill(_, _, ticket string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, "stop "+ticket)
+	return nil
+}
 
 func (d *desk) open(yes bool) error {
 	d.mu.Lock()
@@ -111,5 +140,33 @@ func TestPlayersComeAndGo(t *testing.T) {
 	slices.Sort(d.removed)
 	if want := []string{"psess-1", "psess-2"}; !slices.Equal(d.removed, want) || !d.open_ {
 		t.Errorf("removed %v, open %v; want %v, true", d.removed, d.open_, want)
+	}
+}
+
+func TestPlacesOfThoseWhoLeftAreFilled(t *testing.T) {
+	d := &desk{seats: []seat{{"psess-1", "ann", "ACTIVE"}, {"psess-2", "bob", "COMPLETED"}, {"psess-3", "cid", "RESERVED"}}}
+	m := &match{service: d, print: t.Logf}
+	if _, err := m.backfill(); err == nil {
+		t.Error("a game session that is no match was backfilled")
+	}
+	m.left()
+	m.started(model.GameSession{GameSessionID: "game", GameProperties: map[string]string{"backfill": "manual"}, MatchmakerData: `{"matchId":"m",
+		"matchmakingConfigurationArn":"configuration","teams":[{"name":"red","players":[{"playerId":"ann","attributes":{}},{"playerId":"bob","attributes":{}}]},
+		{"name":"blue","players":[{"playerId":"cid","attributes":{}}]}],"autoBackfillMode":null,"autoBackfillTicketId":null}`})
+	m.left()
+	d.seats[2].status = "COMPLETED"
+	m.left() // takes the first request back
+	updated := model.MatchmakingDataUpdated
+	m.updated(model.UpdateGameSession{BackfillTicketID: "ticket-3", UpdateReason: &updated, GameSession: model.GameSession{MatchmakerData: `{"matchId":"m",
+		"matchmakingConfigurationArn":"configuration","teams":[{"name":"red","players":[{"playerId":"ann","attributes":{}},{"playerId":"dan","attributes":{}}]}]}`}})
+	d.seats = append(d.seats, seat{"psess-4", "dan", "RESERVED"})
+	m.cancel() // nothing is under way
+	lines, err := m.teams()
+	if err != nil || strings.Join(lines, ", ") != "red ann, red dan" {
+		t.Errorf("teams %q, %v", lines, err)
+	}
+	want := "game configuration red/ann,blue/cid; stop ticket-1; game configuration red/ann"
+	if got := strings.Join(d.asked, "; "); got != want {
+		t.Errorf("asked %q, want %q", got, want)
 	}
 }

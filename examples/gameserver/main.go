@@ -30,6 +30,7 @@ type options struct {
 	port         int
 	logs         string
 	endWhenEmpty bool
+	backfill     bool
 	verbose      bool
 	process      server.ServerParameters
 
@@ -43,6 +44,7 @@ func flags() options {
 	flag.IntVar(&o.port, "port", 0, "TCP `port` for players; 0 takes a free one")
 	flag.StringVar(&o.logs, "logs", "logs", "`folder` for the log file <process id>.log, made when missing")
 	flag.BoolVar(&o.endWhenEmpty, "end-when-empty", false, "end when the last player has left")
+	flag.BoolVar(&o.backfill, "backfill", false, "in a match, ask the matchmaker for a new player when one has left; so does the game property backfill=manual")
 	flag.BoolVar(&o.verbose, "v", false, "print the SDK's debug log too")
 	// The SDK reads the same variables by itself; they win over what it is given.
 	flag.StringVar(&o.process.WebSocketURL, "url", env("GAMELIFT_SDK_WEBSOCKET_URL"), "server SDK `endpoint`, as RegisterCompute answers it")
@@ -102,6 +104,7 @@ func run(o options) error {
 		}
 	}
 	g := newGame(sdk{}, events.print, end, o.endWhenEmpty)
+	g.match.always = o.backfill
 	// Players may connect from the first moment; they are let in once a game session runs.
 	go g.serve(listener)
 
@@ -111,6 +114,7 @@ func run(o options) error {
 		LogParameters: server.LogParameters{LogPaths: []string{logFile}},
 		OnStartGameSession: func(s model.GameSession) {
 			events.print("start session=%s max=%d name=%q data=%q", s.GameSessionID, s.MaximumPlayerSessionCount, s.Name, s.GameSessionData)
+			g.match.started(s)
 			// A real game loads its map here.
 			if err := server.ActivateGameSession(); err != nil {
 				end("activation failed: " + err.Error())
@@ -118,11 +122,9 @@ func run(o options) error {
 			}
 			events.print("active session=%s", s.GameSessionID)
 		},
-		OnUpdateGameSession: func(u model.UpdateGameSession) {
-			events.print("update ticket=%s", u.BackfillTicketID)
-		},
-		OnHealthCheck:      g.healthy,
-		OnProcessTerminate: func() { end("terminated by the service") },
+		OnUpdateGameSession: g.match.updated,
+		OnHealthCheck:       g.healthy,
+		OnProcessTerminate:  func() { end("terminated by the service") },
 	})
 	if err != nil {
 		return fmt.Errorf("ProcessReady: %w", err)
