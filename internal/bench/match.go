@@ -278,48 +278,53 @@ func cycleTickets(kind string, cycles int) []waiting {
 	return all
 }
 
-// matchMemory is what a waiting ticket costs the engine, beside the ticket itself; and what
-// coming and going costs in a pool of 100,000 and one of 1,000.
+// matchMemory is what a waiting ticket costs the engine, its index of the last pass
+// included, beside the ticket itself; and what coming and going costs in a pool of 100,000
+// beside one of 1,000. Nobody heals, so that all go on waiting.
 func matchMemory(ctx context.Context, o Options) error {
-	const n = 100_000
+	const n, few = 100_000, 1_000
 	before := heapInUse()
 	all := crowd(n, parties, 4)
+	for i := range all {
+		all[i].set("roles", types.AttributeValue{SL: []string{"dps"}})
+	}
 	own := (heapInUse()-before)/n - float64(unsafe.Sizeof(waiting{}))
 	before = heapInUse()
-	p, err := pool(roleRules, all)
+	large, err := pool(roleRules, all)
 	if err != nil {
 		return err
 	}
+	large.Pass(crowdNow)
 	held := (heapInUse() - before) / n
 	report(o.Out, "match-memory", held, "bytes/ticket", own, held/own)
-	p.Pass(crowdNow)
-	if p, err = pool(roleRules, all); err != nil {
-		return err
-	}
-	few, err := pool(roleRules, all[:1_000])
+	small, err := pool(roleRules, all[:few])
 	if err != nil {
 		return err
 	}
-	large, small := comeAndGo(p, all), comeAndGo(few, all[:1_000])
-	report(o.Out, "match-churn", large, "ns/ticket", small, large/small)
+	var inLarge, inSmall least
+	for range 5 {
+		inLarge.time(func() { comeAndGo(large, all) })
+		inSmall.time(func() { comeAndGo(small, all[:few]) })
+		large.Pass(crowdNow) // clears away what has left
+		small.Pass(crowdNow)
+	}
+	if large.Len() != n || small.Len() != few {
+		return fmt.Errorf("%d and %d tickets wait, want %d and %d", large.Len(), small.Len(), n, few)
+	}
+	perTurn := func(l least) float64 { return float64(l.best.Nanoseconds()) / turns }
+	report(o.Out, "match-churn", perTurn(inLarge), "ns", perTurn(inSmall), perTurn(inLarge)/perTurn(inSmall))
 	return ctx.Err()
 }
 
-// comeAndGo is the time in which one of the tickets leaves and comes back, in ns.
-func comeAndGo(p *flexmatch.Pool, all []waiting) float64 {
-	var l least
-	const turns = 20_000
-	for range 5 {
-		l.time(func() {
-			for i := range turns {
-				t := all[i*7919%len(all)].ticket
-				p.Remove(t.ID)
-				p.Add(t)
-			}
-		})
-		p.Pass(crowdNow.Add(-time.Hour)) // clears away what has left; nobody has come yet
+// turns is how many tickets leave and come back.
+const turns = 20_000
+
+func comeAndGo(p *flexmatch.Pool, all []waiting) {
+	for i := range turns {
+		t := all[i*7919%len(all)].ticket
+		p.Remove(t.ID)
+		p.Add(t)
 	}
-	return float64(l.best.Nanoseconds()) / turns
 }
 
 // heapInUse is the memory in use.

@@ -55,7 +55,7 @@ func (s *search) reassign(nodes int, done func(alt *roster) bool) bool {
 	a.alt.clear()
 	a.list = a.list[:0]
 	for i, u := range s.r.units {
-		if s.p.cols.tickets[s.p.cols.uTicket[u]].Backfill {
+		if s.p.cols.session[s.p.cols.uTicket[u]] {
 			a.alt.push(u, s.r.team[i])
 			if a.alt.size[s.r.team[i]] > s.lv.max[s.r.team[i]] {
 				return false
@@ -203,7 +203,7 @@ func (s *search) teamSums(nums []float64) []float64 {
 func (s *search) swappable(i, j int) bool {
 	c, a, b := s.p.cols, s.r.units[i], s.r.units[j]
 	return s.r.team[i] != s.r.team[j] && c.uSize[a] == c.uSize[b] &&
-		!c.tickets[c.uTicket[a]].Backfill && !c.tickets[c.uTicket[b]].Backfill
+		!c.session[c.uTicket[a]] && !c.session[c.uTicket[b]]
 }
 
 // swapSums moves the difference of units i and j between their teams' sums.
@@ -255,8 +255,7 @@ func (s *search) joinable(list []int32) []int32 {
 	out := make([]int32, 0, len(list))
 	for _, rank := range list {
 		row := s.x.rows[rank]
-		t := s.p.cols.tickets[row]
-		if s.r.total+len(t.Players) > s.lv.cap || (t.Backfill && s.backfill) || (s.p.twice > 0 && s.meets(t)) {
+		if !s.open(row) {
 			continue
 		}
 		s.tries++

@@ -57,6 +57,7 @@ type columns struct {
 	tickets []*Ticket
 	uFirst  []int32 // first unit of each ticket, and one past the last
 	players []int32 // players of each ticket
+	session []bool  // it is a backfill ticket
 	tFirst  []int32 // and its first player
 	start   []int64 // when each ticket was made, ms
 	broken  []string
@@ -96,6 +97,7 @@ func (p *columns) add(t *Ticket) int32 {
 	row := int32(len(p.tickets))
 	p.tickets = append(p.tickets, t)
 	p.players = append(p.players, int32(len(t.Players)))
+	p.session = append(p.session, t.Backfill)
 	p.start = append(p.start, t.Start.UnixMilli())
 	first := p.pN
 	p.tFirst = append(p.tFirst, first)
@@ -303,7 +305,7 @@ func (p *columns) keep(live []bool) (out *columns, moved []int32) {
 		first, n := p.tFirst[row], p.players[row]
 		shift := out.pN - first
 		from, to := p.units(int32(row))
-		out.tickets, out.players = append(out.tickets, t), append(out.players, n)
+		out.tickets, out.players, out.session = append(out.tickets, t), append(out.players, n), append(out.session, t.Backfill)
 		out.tFirst, out.start = append(out.tFirst, out.pN), append(out.start, p.start[row])
 		out.broken, out.fixed = append(out.broken, p.broken[row]), append(out.fixed, p.fixed[row])
 		for u := from; u < to; u++ {

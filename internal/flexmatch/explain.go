@@ -121,7 +121,7 @@ func (p *Pool) never(row int32) string {
 		}
 		largest = min(largest, l.cap)
 	}
-	if n := int(p.cols.players[row]); n > largest && !p.cols.tickets[row].Backfill {
+	if n := int(p.cols.players[row]); n > largest && !p.cols.session[row] {
 		return fmt.Sprintf("the party has %d players, the largest team takes %d", n, largest)
 	}
 	return ""
@@ -254,7 +254,7 @@ func (p *Pool) shortage(e *Explanation, row int32, now time.Time) {
 	own := p.rs.levelOf(now.Sub(p.cols.tickets[row].Start))
 	joint, players := own, 0 // the level of a candidate of all of them
 	for _, r := range p.order {
-		if p.never(r) != "" || (r != row && p.cols.tickets[r].Backfill) {
+		if p.never(r) != "" || (r != row && p.cols.session[r]) {
 			continue
 		}
 		players += int(p.cols.players[r])

@@ -3,7 +3,6 @@ package flexmatch
 import (
 	"math"
 	"slices"
-	"sort"
 	"time"
 )
 
@@ -30,6 +29,25 @@ type index struct {
 	value   []float64 // by rank, when there is a window
 	supply  [][]int32 // of each wanted string: how many lists hold it, by part
 	bring   [][]uint8 // and by rank
+
+	// What building needs and the next build can use again.
+	ranks   []int32 // in the order of value, else of rank
+	rankOf  []int32
+	next    []int32
+	entries []entry
+	ids     map[groupKey]int32
+	links   []int32   // the groups' trees and counts
+	floats  []float64 // and their values
+}
+
+// entry is a ticket in a group, before the groups have their size.
+type entry struct{ rank, group int32 }
+
+// zeroed is a list of n zeros, in the old list's memory if it has room.
+func zeroed[T any](list []T, n int) []T {
+	list = slices.Grow(list[:0], n)[:n]
+	clear(list)
+	return list
 }
 
 // group is the tickets of one combination.
@@ -41,7 +59,7 @@ type group struct {
 	values  []float64 // sorted; nil without a window
 	tree    []int32   // lowest rank below each node; leaves from len/2 on
 	players []int32   // Fenwick tree of players
-	ranks   []int32   // while it is being filled
+	size    int       // tickets
 	fresh   []int32   // how many before each position are fresh
 	up      []int32   // from each position, towards the next live one at or above it
 	down    []int32   // the same downwards, positions shifted by one
@@ -49,9 +67,10 @@ type group struct {
 
 type member struct{ group, pos int32 }
 
-// build makes the index of some rows, which are in the order of the batch.
-func (p *Pool) build(rows []int32, now time.Time) *index {
-	x := &index{rows: rows, level: make([]int16, len(rows)), fresh: make([]bool, len(rows)), present: make([]int, len(p.prog.levels))}
+// build makes the index of some rows, which are in the order of the batch, in the memory
+// of an earlier one.
+func (p *Pool) build(x *index, rows []int32, now time.Time) {
+	x.rows, x.level, x.fresh, x.present = rows, zeroed(x.level, len(rows)), zeroed(x.fresh, len(rows)), zeroed(x.present, len(p.prog.levels))
 	ms := now.UnixMilli()
 	for rank, row := range rows {
 		l := p.rs.levelOf(time.Duration(ms-p.cols.start[row]) * time.Millisecond)
@@ -62,13 +81,12 @@ func (p *Pool) build(rows []int32, now time.Time) *index {
 	x.partition(p)
 	x.stock(p)
 	x.fill(p)
-	return x
 }
 
 // partition numbers the combinations of values that must be equal. A ticket that is not
 // even of one value itself is in no part and can never match.
 func (x *index) partition(p *Pool) {
-	x.part = make([]int32, len(x.rows))
+	x.part = zeroed(x.part, len(x.rows))
 	if len(p.prog.shape.equal) == 0 {
 		x.parts = make([][]int32, 1)
 		return
@@ -168,56 +186,33 @@ func (p *Pool) reachable(row int32, col int) places {
 // play in its place under the same of them.
 const maxGrades = 8
 
-type groupKey struct {
-	part  int32
-	place int16
-	level int16
-	grade uint8
-	bring uint8
-}
+// groupKey is a group's part, level (a rule set has room for 2,000), place, grade and what
+// its tickets bring, in one word.
+type groupKey uint64
 
 // fill puts every ticket into its groups, in the order of the window's number.
 func (x *index) fill(p *Pool) {
 	n := len(x.rows)
-	ranks := make([]int32, n) // in the order of value, else of rank
-	for i := range ranks {
-		ranks[i] = int32(i)
+	x.first, x.entries, x.groups = zeroed(x.first, n+1), x.entries[:0], x.groups[:0]
+	if x.ids == nil {
+		x.ids = map[groupKey]int32{}
 	}
-	if col := p.prog.shape.window; col >= 0 {
-		x.value = make([]float64, n)
-		rankOf := make([]int32, len(p.alive))
-		for i := range rankOf {
-			rankOf[i] = gone
-		}
-		for rank, row := range x.rows {
-			x.value[rank] = p.cols.ticketNumber(col, row, average)
-			rankOf[row] = int32(rank)
-		}
-		ranks = ranks[:0]
-		for _, row := range p.byValue {
-			if rankOf[row] != gone {
-				ranks = append(ranks, rankOf[row])
-			}
-		}
-	}
-	ids := map[groupKey]int32{}
-	type place struct{ rank, group int32 }
-	entries := make([]place, 0, n)
-	x.first = make([]int32, n+1)
+	clear(x.ids)
 	enter := func(rank int32, at int, grade uint8) {
 		brings := x.bringsOf(rank, p.cols.players[x.rows[rank]])
-		key := groupKey{x.part[rank], int16(at), x.level[rank], grade, brings}
-		id, ok := ids[key]
+		key := groupKey(x.part[rank])<<36 | groupKey(x.level[rank])<<24 | groupKey(uint8(at))<<16 | groupKey(grade)<<8 | groupKey(brings)
+		id, ok := x.ids[key]
 		if !ok {
 			id = int32(len(x.groups))
-			ids[key] = id
+			x.ids[key] = id
 			x.groups = append(x.groups, &group{place: at, level: x.level[rank], grade: grade, brings: brings})
-			x.parts[key.part] = append(x.parts[key.part], id)
+			x.parts[x.part[rank]] = append(x.parts[x.part[rank]], id)
 		}
-		entries = append(entries, place{rank, id})
+		x.groups[id].size++
+		x.entries = append(x.entries, entry{rank, id})
 		x.first[rank+1]++
 	}
-	for _, rank := range ranks {
+	for _, rank := range x.byValue(p) {
 		if x.part[rank] < 0 {
 			continue
 		}
@@ -244,53 +239,95 @@ func (x *index) fill(p *Pool) {
 	for i := range n {
 		x.first[i+1] += x.first[i]
 	}
-	x.members = make([]member, len(entries))
-	next := slices.Clone(x.first)
-	for _, e := range entries {
+	x.found(p)
+	x.members, x.next = zeroed(x.members, len(x.entries)), append(x.next[:0], x.first...)
+	for _, e := range x.entries {
 		g := x.groups[e.group]
-		x.members[next[e.rank]] = member{e.group, int32(len(g.ranks))}
-		next[e.rank]++
-		g.ranks = append(g.ranks, e.rank)
+		x.members[x.next[e.rank]] = member{e.group, int32(g.size)}
+		x.next[e.rank]++
+		g.tree[len(g.tree)/2+g.size] = e.rank
+		g.size++
 	}
 	for _, g := range x.groups {
 		g.grow(x, p)
 	}
 }
 
-// grow builds the group's trees over its ranks.
+// byValue is the ranks in the order of the window's number, or in their own without one.
+func (x *index) byValue(p *Pool) []int32 {
+	col, n := p.prog.shape.window, len(x.rows)
+	x.ranks = x.ranks[:0]
+	if col < 0 {
+		for rank := range int32(n) {
+			x.ranks = append(x.ranks, rank)
+		}
+		return x.ranks
+	}
+	x.value, x.rankOf = zeroed(x.value, n), zeroed(x.rankOf, len(p.alive))
+	for rank, row := range x.rows {
+		x.value[rank] = p.cols.ticketNumber(col, row, average)
+		x.rankOf[row] = int32(rank) + 1
+	}
+	for _, row := range p.byValue {
+		if rank := x.rankOf[row] - 1; rank >= 0 {
+			x.ranks = append(x.ranks, rank)
+		}
+	}
+	return x.ranks
+}
+
+// found gives every group its share of the memory, for as many tickets as it was counted
+// to have, and sets the count back.
+func (x *index) found(p *Pool) {
+	outward := p.prog.outward()
+	each := 4
+	if outward {
+		each = 6
+	}
+	x.links = zeroed(x.links, each*(len(x.entries)+len(x.groups)))
+	if x.value != nil {
+		x.floats = zeroed(x.floats, len(x.entries))
+	}
+	links, floats := x.links, x.floats
+	share := func(n int) (part []int32) {
+		part, links = links[:n:n], links[n:]
+		return part
+	}
+	for _, g := range x.groups {
+		m := g.size
+		g.tree, g.players, g.fresh = share(2*m), share(m+1), share(m+1)
+		if outward {
+			g.up, g.down = share(m+1), share(m+1)
+		}
+		if x.value != nil {
+			g.values, floats = floats[:m:m], floats[m:]
+		}
+		g.size = 0
+	}
+}
+
+// grow builds the group's trees over its ranks, which stand in the leaves.
 func (g *group) grow(x *index, p *Pool) {
-	m := len(g.ranks)
-	g.tree = make([]int32, 2*m)
-	copy(g.tree[m:], g.ranks)
+	m := g.size
+	ranks := g.tree[m:]
 	for i := m - 1; i > 0; i-- {
 		g.tree[i] = min(g.tree[2*i], g.tree[2*i+1])
 	}
-	if x.value != nil {
-		g.values = make([]float64, m)
-		for i, rank := range g.ranks {
+	for i, rank := range ranks {
+		if g.values != nil {
 			g.values[i] = x.value[rank]
 		}
-	}
-	g.players = make([]int32, m+1)
-	for i, rank := range g.ranks {
 		g.players[i+1] += p.cols.players[x.rows[rank]]
 		if up := i + 1 + (i+1)&-(i+1); up <= m {
 			g.players[up] += g.players[i+1]
 		}
-	}
-	g.fresh = make([]int32, m+1)
-	for i, rank := range g.ranks {
 		g.fresh[i+1] = g.fresh[i]
 		if x.fresh[rank] {
 			g.fresh[i+1]++
 		}
 	}
-	g.ranks = nil
-	if p.prog.outward() {
-		g.up, g.down = make([]int32, m+1), make([]int32, m+1)
-		for i := range m + 1 {
-			g.up[i], g.down[i] = int32(i), int32(i)
-		}
+	for i := range g.up {
+		g.up[i], g.down[i] = int32(i), int32(i)
 	}
 }
 
@@ -299,9 +336,41 @@ func (g *group) within(lo, hi float64) (from, to int) {
 	if g.values == nil {
 		return 0, len(g.tree) / 2
 	}
-	from = sort.SearchFloat64s(g.values, lo)
-	to = from + sort.Search(len(g.values)-from, func(i int) bool { return g.values[from+i] > hi })
-	return from, to
+	from = lower(g.values, lo)
+	return from, from + upper(g.values[from:], hi)
+}
+
+// lower is the first position of a sorted list whose value is not below v.
+func lower(list []float64, v float64) int {
+	at, n := 0, len(list)
+	for n > 0 {
+		half := n >> 1
+		if list[at+half] < v {
+			at, n = at+half+1, n-half-1
+		} else {
+			n = half
+		}
+	}
+	return at
+}
+
+// upper is the first position whose value is above v. What is asked for mostly begins
+// where the list does, so it looks there first.
+func upper(list []float64, v float64) int {
+	end := 1
+	for end <= len(list) && list[end-1] <= v {
+		end *= 2
+	}
+	at, n := end/2, min(end-1, len(list))-end/2
+	for n > 0 {
+		half := n >> 1
+		if list[at+half] <= v {
+			at, n = at+half+1, n-half-1
+		} else {
+			n = half
+		}
+	}
+	return at
 }
 
 // count is the number of live players at positions from to to.
@@ -349,7 +418,7 @@ func alive(links []int32, at int) int {
 // given value first, until f says false.
 func (g *group) outwards(value, lo, hi float64, f func(rank int32) bool) {
 	n := len(g.tree) / 2
-	at := sort.SearchFloat64s(g.values, value)
+	at := lower(g.values, value)
 	above, below := alive(g.up, at), alive(g.down, at)-1
 	for {
 		over := above < n && g.values[above] <= hi

@@ -6,12 +6,11 @@ import "slices"
 // alive.
 func (s *search) join(rank int32) bool {
 	row := s.x.rows[rank]
-	t := s.p.cols.tickets[row]
-	if s.r.total+len(t.Players) > s.lv.cap || (t.Backfill && s.backfill) || (s.p.twice > 0 && s.meets(t)) {
+	if !s.open(row) {
 		return false
 	}
 	s.chosen = append(s.chosen, rank)
-	if t.Backfill {
+	if s.p.cols.session[row] {
 		if s.joinBackfill(row) {
 			return true
 		}
@@ -22,13 +21,21 @@ func (s *search) join(rank int32) bool {
 	return false
 }
 
+// open says there are slots for a ticket, it is not a second session, and none of its
+// players is in the match already.
+func (s *search) open(row int32) bool {
+	c := s.p.cols
+	return s.r.total+int(c.players[row]) <= s.lv.cap && !(s.backfill && c.session[row]) &&
+		(s.p.twice == 0 || !s.meets(c.tickets[row]))
+}
+
 // leave takes the last ticket out again. Teams that were rearranged for it stay so: what
 // was alive with it is alive without.
 func (s *search) leave(rank int32) {
 	row := s.x.rows[rank]
 	from, to := s.p.cols.units(row)
 	s.r.pop(int(to - from))
-	if s.p.cols.tickets[row].Backfill {
+	if s.p.cols.session[row] {
 		s.backfill, s.fixed = false, 0
 	}
 	s.chosen = s.chosen[:len(s.chosen)-1]

@@ -19,7 +19,7 @@ func (p *Pool) passLarge(now time.Time) []Match {
 	for _, row := range p.order {
 		switch {
 		case p.cols.broken[row] != "":
-		case p.cols.tickets[row].Backfill:
+		case p.cols.session[row]:
 			backfills = append(backfills, row)
 		default:
 			order = append(order, row)
@@ -227,8 +227,7 @@ func (s *search) fillLarge(rank int32, at int, from, to float64) bool {
 		if !ok {
 			break
 		}
-		t := s.p.cols.tickets[s.x.rows[next]]
-		if t.Backfill || s.r.total+len(t.Players) > s.lv.cap || (s.p.twice > 0 && s.meets(t)) {
+		if row := s.x.rows[next]; s.p.cols.session[row] || !s.open(row) {
 			continue
 		}
 		s.spent++
@@ -265,12 +264,12 @@ func (s *search) enter(rank int32) {
 	from, to := s.p.cols.units(row)
 	for u := from; u < to; u++ {
 		team := uint8(0)
-		if s.p.cols.tickets[row].Backfill {
+		if s.p.cols.session[row] {
 			team = s.p.cols.fixed[row][u-from]
 		}
 		s.r.push(u, team)
 	}
-	if s.p.cols.tickets[row].Backfill {
+	if s.p.cols.session[row] {
 		s.backfill, s.fixed = true, int(to-from)
 	}
 }

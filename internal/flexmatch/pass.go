@@ -13,7 +13,7 @@ func (p *Pool) passSmall(now time.Time) []Match {
 	for _, row := range p.order {
 		switch {
 		case p.cols.broken[row] != "":
-		case p.cols.tickets[row].Backfill && p.rs.Algorithm.BackfillPriority != "normal":
+		case p.cols.session[row] && p.rs.Algorithm.BackfillPriority != "normal":
 			backfills = append(backfills, row)
 		default:
 			order = append(order, row)
@@ -111,9 +111,13 @@ func (p *Pool) searcher(rows []int32, now time.Time) *search {
 		p.search.assign.alt = newRoster(p.cols, len(p.rs.teams))
 	}
 	s := p.search
-	s.x = p.build(rows, now)
+	p.build(&s.index, rows, now)
+	s.x = &s.index
 	s.bring, s.supply = s.x.bring, s.x.supply
-	s.alive = slices.Repeat([]bool{true}, len(rows))
+	s.alive = zeroed(s.alive, len(rows))
+	for i := range s.alive {
+		s.alive[i] = true
+	}
 	s.spent = 0
 	effort := p.opts.Effort
 	if effort <= 0 {

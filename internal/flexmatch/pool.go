@@ -116,17 +116,27 @@ func (p *Pool) Metrics(id string) []RuleMetric {
 // NextStep is the next instant after now at which some ticket reaches an expansion step,
 // so that a pass may find what the last one could not.
 func (p *Pool) NextStep(now time.Time) (next time.Time, ok bool) {
-	if len(p.rs.steps) == 0 {
-		return next, false
-	}
-	for _, row := range p.rows {
-		start := p.cols.tickets[row].Start
-		level := p.rs.levelOf(now.Sub(start))
-		if level == len(p.rs.steps) {
-			continue
+	ms := now.UnixMilli()
+	look := func(row int32, step time.Duration) bool {
+		if !p.alive[row] || p.cols.start[row]+step.Milliseconds() <= ms {
+			return false
 		}
-		if at := start.Add(p.rs.steps[level]); !ok || at.Before(next) {
+		if at := p.cols.tickets[row].Start.Add(step); !ok || at.Before(next) {
 			next, ok = at, true
+		}
+		return true
+	}
+	for _, step := range p.rs.steps {
+		first, _ := slices.BinarySearchFunc(p.order, ms-step.Milliseconds()+1, func(row int32, start int64) int {
+			return cmp.Compare(p.cols.start[row], start)
+		})
+		for _, row := range p.order[first:] {
+			if look(row, step) {
+				break
+			}
+		}
+		for _, row := range p.added {
+			look(row, step)
 		}
 	}
 	return next, ok
@@ -164,23 +174,55 @@ func (p *Pool) tidy() {
 			p.squeeze()
 		}
 	}
-	p.order = p.merge(p.order, p.older)
+	p.added = slices.DeleteFunc(p.added, func(row int32) bool { return !p.alive[row] })
+	age := func(row int32) int64 { return p.cols.start[row] }
+	p.order = merge(p, p.order, age, p.olderOfAge)
 	if col := p.prog.shape.window; col >= 0 {
-		p.byValue = p.merge(p.byValue, func(a, b int32) int {
-			return cmp.Compare(p.cols.ticketNumber(col, a, average), p.cols.ticketNumber(col, b, average))
-		})
+		number := func(row int32) float64 { return p.cols.ticketNumber(col, row, average) }
+		p.byValue = merge(p, p.byValue, number, p.older)
 	}
 	p.added = p.added[:0]
 }
 
-// merge brings a sorted list of rows up to date: without the dead, with the added.
-func (p *Pool) merge(list []int32, compare func(a, b int32) int) []int32 {
-	list = slices.DeleteFunc(list, func(row int32) bool { return !p.alive[row] })
+// keyedRow is a row beside what it is sorted by, so that sorting does not go back to the
+// columns.
+type keyedRow[K cmp.Ordered] struct {
+	key K
+	row int32
+}
+
+// merge brings a list of rows, sorted by a key and among equals by tie, up to date:
+// without the dead, with the added.
+func merge[K cmp.Ordered](p *Pool, list []int32, key func(row int32) K, tie func(a, b int32) int) []int32 {
+	if len(list) > p.live-len(p.added) {
+		list = slices.DeleteFunc(list, func(row int32) bool { return !p.alive[row] })
+	}
 	if len(p.added) == 0 {
 		return list
 	}
-	added := slices.DeleteFunc(slices.Clone(p.added), func(row int32) bool { return !p.alive[row] })
-	slices.SortFunc(added, compare)
+	keyed := make([]keyedRow[K], len(p.added))
+	for i, row := range p.added {
+		keyed[i] = keyedRow[K]{key(row), row}
+	}
+	slices.SortFunc(keyed, func(a, b keyedRow[K]) int {
+		switch {
+		case a.key < b.key:
+			return -1
+		case a.key > b.key:
+			return 1
+		}
+		return tie(a.row, b.row)
+	})
+	added := make([]int32, len(keyed))
+	for i, k := range keyed {
+		added[i] = k.row
+	}
+	compare := func(a, b int32) int {
+		if c := cmp.Compare(key(a), key(b)); c != 0 {
+			return c
+		}
+		return tie(a, b)
+	}
 	i, j := len(list)-1, len(added)-1
 	list = slices.Grow(list, len(added))[:len(list)+len(added)]
 	for k := len(list) - 1; j >= 0; k-- {
@@ -195,11 +237,16 @@ func (p *Pool) merge(list []int32, compare func(a, b int32) int) []int32 {
 	return list
 }
 
-// older orders rows by age, then by the seed's tie-break.
+// older orders rows by age.
 func (p *Pool) older(a, b int32) int {
 	if c := cmp.Compare(p.cols.start[a], p.cols.start[b]); c != 0 {
 		return c
 	}
+	return p.olderOfAge(a, b)
+}
+
+// olderOfAge orders rows of one age by the seed's tie-break.
+func (p *Pool) olderOfAge(a, b int32) int {
 	x, y := p.cols.tickets[a], p.cols.tickets[b]
 	if p.opts.Seed != 0 {
 		if c := cmp.Compare(mix(p.opts.Seed, x.ID), mix(p.opts.Seed, y.ID)); c != 0 {

@@ -3,6 +3,7 @@ package flexmatch
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -354,8 +355,15 @@ func TestLargePoolsAreLegal(t *testing.T) {
 // TestDeterminism: the same tickets, added in another order, give the same matches.
 func TestDeterminism(t *testing.T) {
 	tickets := crowd(500, parties, 4)
+	for i, tk := range tickets { // many of one skill and of one age
+		tk.Start = second(900 + i%10)
+		for j := range tk.Players {
+			tk.Players[j].PlayerAttributes["skill"] = types.AttributeValue{N: new(float64(1400 + 10*(i%20)))}
+		}
+	}
+	rules := fiveBySkill
 	run := func(tickets []*Ticket, seed uint64) string {
-		rs, err := Parse(fiveBySkill)
+		rs, err := Parse(rules)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -371,9 +379,11 @@ func TestDeterminism(t *testing.T) {
 	}
 	other := slices.Clone(tickets)
 	slices.Reverse(other)
-	for _, seed := range []uint64{0, 1, 99} {
-		if run(tickets, seed) != run(other, seed) {
-			t.Errorf("seed %d: the order of adding changed the matches", seed)
+	for _, rules = range []string{fiveBySkill, fiveWithRoles, duelNearest} {
+		for _, seed := range []uint64{0, 1, 99} {
+			if run(tickets, seed) != run(other, seed) {
+				t.Errorf("%s, seed %d: the order of adding changed the matches", rules, seed)
+			}
 		}
 	}
 }
@@ -545,4 +555,165 @@ func TestSqueezeChangesNothing(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestNextStepOfMany holds the next expansion step against every ticket's own, while tickets
+// come, match and leave.
+func TestNextStepOfMany(t *testing.T) {
+	steps := []int{30, 45, 60}
+	p := fill(t, fiveWithRoles, nil)
+	waiting := map[string]*Ticket{}
+	for k, tk := range crowd(2000, parties, 12) {
+		p.Add(tk)
+		waiting[tk.ID] = tk
+		if k%7 == 0 {
+			gone := fmt.Sprintf("ticket-%08d", k/2)
+			p.Remove(gone)
+			delete(waiting, gone)
+		}
+		if k%100 != 99 {
+			continue
+		}
+		now := second(990 + k/100)
+		if k%200 == 199 {
+			for _, m := range p.Pass(now) {
+				for _, tk := range m.Tickets {
+					delete(waiting, tk.ID)
+				}
+			}
+		}
+		var want time.Time
+		for _, tk := range waiting {
+			for _, s := range steps {
+				if at := tk.Start.Add(time.Duration(s) * time.Second); at.After(now) && (want.IsZero() || at.Before(want)) {
+					want = at
+				}
+			}
+		}
+		if got, ok := p.NextStep(now); ok == want.IsZero() || !got.Equal(want) {
+			t.Fatalf("after %d: the next step is at %v (%v), want %v", k, got, ok, want)
+		}
+	}
+	if got, ok := p.NextStep(second(2000)); ok {
+		t.Errorf("a step at %v, though all have been reached", got)
+	}
+}
+
+// TestHundredsAreLegal draws rule sets of all types and pools of hundreds, in which the
+// search takes its short cuts, over several passes with tickets that come and go: whatever
+// matches is legal by the oracle, nobody and no ticket is matched twice, parties stay
+// whole, and no match holds more than one session or nothing but one. Some players stand in
+// two tickets.
+func TestHundredsAreLegal(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a thousand evaluations of the oracle a rule set")
+	}
+	made := 0
+	rapid.Check(t, func(t *rapid.T) {
+		body := drawRuleSet(t)
+		rs, err := Parse(body)
+		if err != nil {
+			t.Fatalf("%s: %v", body, err)
+		}
+		o := newOracle(body)
+		free := rapid.IntRange(0, 1).Draw(t, "free")
+		o.asOne, o.anyLocation = rapid.Bool().Draw(t, "party as one"), rapid.Bool().Draw(t, "any location")
+		pool := NewPool(rs, Options{AdditionalPlayerCount: free, PartyAsOne: o.asOne, AnyLocation: o.anyLocation, Seed: uint64(free)})
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
+		waiting := map[string]*Ticket{}
+		for pass := range 4 {
+			now := 20 + 8*pass
+			for i := range rapid.IntRange(70, 200).Draw(t, "arrivals") {
+				tk := randomTicket(rng, fmt.Sprintf("t%d-%d", pass, i), rs.TeamNames(), now)
+				pool.Add(tk)
+				waiting[tk.ID] = tk
+			}
+			for i := 0; i < 200; i += 9 { // some leave
+				id := fmt.Sprintf("t%d-%d", pass, i)
+				if pool.Remove(id) != (waiting[id] != nil) {
+					t.Fatalf("%s left the pool, or did not", id)
+				}
+				delete(waiting, id)
+			}
+			for _, m := range pool.Pass(second(now)) {
+				made++
+				checkMatch(t, o, m, float64(now), free)
+				sessions := 0
+				for _, tk := range m.Tickets {
+					if waiting[tk.ID] != tk {
+						t.Fatalf("%s was matched though it does not wait", tk.ID)
+					}
+					delete(waiting, tk.ID)
+					if tk.Backfill {
+						sessions++
+					}
+				}
+				if sessions > 1 || sessions == len(m.Tickets) {
+					t.Fatalf("%d sessions among %d tickets", sessions, len(m.Tickets))
+				}
+				for _, team := range m.Teams {
+					for _, tk := range m.Tickets {
+						in := 0
+						for _, pl := range tk.Players {
+							if slices.ContainsFunc(team.Players, func(q types.Player) bool { return q.PlayerId == pl.PlayerId }) {
+								in++
+							}
+						}
+						if !tk.Backfill && in != 0 && in != len(tk.Players) {
+							t.Fatalf("%s was split", tk.ID)
+						}
+					}
+				}
+			}
+			if pool.Len() != len(waiting) {
+				t.Fatalf("%d tickets wait, want %d", pool.Len(), len(waiting))
+			}
+		}
+	})
+	if made < 1000 {
+		t.Errorf("only %d matches were seen", made)
+	}
+}
+
+// randomTicket is like those of drawPool, from a generator: rapid would take too long.
+func randomTicket(rng *rand.Rand, id string, teams []string, now int) *Ticket {
+	pick := func(from ...string) string { return from[rng.IntN(len(from))] }
+	set := func(most int, from ...string) (out []string) {
+		for range rng.IntN(most + 1) {
+			out = append(out, pick(from...))
+		}
+		return out
+	}
+	tk := &Ticket{ID: id, Start: second(now - rng.IntN(20)), Backfill: rng.IntN(12) == 0}
+	for k := range []int{1, 1, 1, 2, 3}[rng.IntN(5)] {
+		p := types.Player{
+			PlayerId: new(fmt.Sprintf("%s-%d", id, k)),
+			PlayerAttributes: map[string]types.AttributeValue{
+				"skill":   {N: new(float64(rng.IntN(11)))},
+				"hero":    {N: new(float64(1 + rng.IntN(5)))},
+				"roles":   {SL: set(2, "heal", "tank", "dps")},
+				"blocked": {SL: set(1, "shared1", "shared2", "t0-1-0", "t0-2-0")},
+			},
+			LatencyInMs: map[string]int32{},
+		}
+		if rng.IntN(16) > 0 {
+			p.PlayerAttributes["mode"] = types.AttributeValue{S: new(pick("x", "x", "y"))}
+		}
+		if rng.IntN(2) == 0 {
+			p.PlayerAttributes["likes"] = types.AttributeValue{SL: append(set(2, "heal", "tank", "dps"), "heal")}
+		}
+		if rng.IntN(40) == 0 && k == 0 {
+			p.PlayerId = new(pick("shared1", "shared2", "shared3"))
+		}
+		for _, at := range []string{"eu", "us"} {
+			if rng.IntN(6) > 0 {
+				p.LatencyInMs[at] = int32([]int{20, 40, 55, 70, 90}[rng.IntN(5)])
+			}
+		}
+		if tk.Backfill {
+			p.Team = new(teams[rng.IntN(len(teams))])
+		}
+		tk.Players = append(tk.Players, p)
+	}
+	return tk
 }

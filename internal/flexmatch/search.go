@@ -3,6 +3,8 @@ package flexmatch
 import (
 	"math"
 	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 )
 
 // search builds matches of up to 40 players around one anchor at a time.
@@ -16,11 +18,12 @@ import (
 // inclusive first, so the first full match is the one to take.
 type search struct {
 	p  *Pool
-	x  *index
+	x  *index // of the pass
 	r  *roster
 	lv *compiledLevel
 
 	level    int
+	index    index  // its memory, for the next pass too
 	alive    []bool // by rank
 	levels   []int
 	keys     []keyed
@@ -346,7 +349,7 @@ func (s *search) alike(a, b int32) bool {
 		return false
 	}
 	c, x, y := s.p.cols, s.x.rows[a], s.x.rows[b]
-	if c.tickets[x].Backfill || c.tickets[y].Backfill {
+	if c.session[x] || c.session[y] {
 		return false
 	}
 	u, v := c.uFirst[x], c.uFirst[y]
@@ -442,12 +445,26 @@ func (s *search) holds(rule int, r *roster) bool {
 // match makes the result out of the best.
 func (s *search) match() Match {
 	b := &s.best
-	m := Match{Metrics: metrics(s.p.rs, s.tally), limit: math.Inf(1)}
-	for _, rank := range b.ranks {
-		m.Tickets = append(m.Tickets, s.p.cols.tickets[s.x.rows[rank]])
+	m := Match{
+		Tickets: make([]*Ticket, len(b.ranks)), Teams: make([]MatchTeam, len(s.p.rs.teams)),
+		Metrics: metrics(s.p.rs, s.tally), limit: math.Inf(1),
 	}
-	for _, t := range s.p.rs.teams {
-		m.Teams = append(m.Teams, MatchTeam{Name: t.name})
+	for i, rank := range b.ranks {
+		m.Tickets[i] = s.p.cols.tickets[s.x.rows[rank]]
+	}
+	room := make([]types.Player, b.players) // of all teams, one after the other
+	for t := range m.Teams {
+		n := 0
+		for i, u := range b.units {
+			if int(b.teams[i]) == t {
+				n += int(s.p.cols.uSize[u])
+			}
+		}
+		m.Teams[t] = MatchTeam{Name: s.p.rs.teams[t].name, Players: room[:0:n]}
+		if n == 0 {
+			m.Teams[t].Players = nil
+		}
+		room = room[n:]
 	}
 	for i, u := range b.units {
 		t := s.p.cols.tickets[s.p.cols.uTicket[u]]
