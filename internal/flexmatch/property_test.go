@@ -621,14 +621,14 @@ func TestHundredsAreLegal(t *testing.T) {
 		pool := NewPool(rs, Options{AdditionalPlayerCount: free, PartyAsOne: o.asOne, AnyLocation: o.anyLocation, Seed: uint64(free)})
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
 		waiting := map[string]*Ticket{}
-		for pass := range 4 {
-			now := 20 + 8*pass
-			for i := range rapid.IntRange(70, 200).Draw(t, "arrivals") {
+		for pass := range 3 {
+			now := 20 + 12*pass
+			for i := range rapid.IntRange(70, 130).Draw(t, "arrivals") {
 				tk := randomTicket(rng, fmt.Sprintf("t%d-%d", pass, i), rs.TeamNames(), now)
 				pool.Add(tk)
 				waiting[tk.ID] = tk
 			}
-			for i := 0; i < 200; i += 9 { // some leave
+			for i := 0; i < 130; i += 9 { // some leave
 				id := fmt.Sprintf("t%d-%d", pass, i)
 				if pool.Remove(id) != (waiting[id] != nil) {
 					t.Fatalf("%s left the pool, or did not", id)
