@@ -171,9 +171,8 @@ func TestUpdateFleetAttributesRefusals(t *testing.T) {
 			r.setStatus(id, status)
 			refused(t, string(status), update(gamelift.UpdateFleetAttributesInput{FleetId: &id}), badStatus, string(status))
 		}
-		r.setStatus(id, types.FleetStatusActive)
-		r.managed(id)
-		refused(t, "cost on EC2", update(gamelift.UpdateFleetAttributesInput{FleetId: &id, AnywhereConfiguration: &types.AnywhereConfiguration{Cost: new("1")}}), invalid, "AnywhereConfiguration")
+		ec2 := string(r.active())
+		refused(t, "cost on EC2", update(gamelift.UpdateFleetAttributesInput{FleetId: &ec2, AnywhereConfiguration: &types.AnywhereConfiguration{Cost: new("1")}}), invalid, "AnywhereConfiguration")
 	})
 }
 

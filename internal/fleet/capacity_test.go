@@ -91,10 +91,6 @@ func TestManagedOperationsAreRefusedOnAnywhereFleets(t *testing.T) {
 			refused(r.t, name, calls[name](id), invalid, id, "ANYWHERE")
 		}
 		refused(r.t, "CreateVpcPeeringConnection", calls["CreateVpcPeeringConnection"](id), invalid, id, "ANYWHERE")
-		r.managed(id)
-		for _, name := range []string{"UpdateFleetCapacity", "UpdateFleetPortSettings", "StartFleetActions", "StopFleetActions", "DescribeInstances", "GetInstanceAccess"} {
-			refused(r.t, name+" on EC2", calls[name](id), serverSide, name)
-		}
 	})
 }
 

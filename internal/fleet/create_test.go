@@ -90,8 +90,8 @@ func TestCreateFleetRefusals(t *testing.T) {
 			code   string
 			words  string
 		}{
-			"EC2":            {func(in *gamelift.CreateFleetInput) { in.ComputeType = types.ComputeTypeEc2 }, serverSide, "builds"},
-			"EC2 by default": {func(in *gamelift.CreateFleetInput) { in.ComputeType = "" }, serverSide, "builds"},
+			"EC2":            {func(in *gamelift.CreateFleetInput) { in.ComputeType = types.ComputeTypeEc2 }, invalid, "BuildId, ScriptId"},
+			"EC2 by default": {func(in *gamelift.CreateFleetInput) { in.ComputeType = "" }, invalid, "BuildId, ScriptId"},
 			"build":          {func(in *gamelift.CreateFleetInput) { in.BuildId = new("build-1") }, invalid, "BuildId"},
 			"script":         {func(in *gamelift.CreateFleetInput) { in.ScriptId = new("script-1") }, invalid, "ScriptId"},
 			"instance type":  {func(in *gamelift.CreateFleetInput) { in.EC2InstanceType = types.EC2InstanceTypeC5Large }, invalid, "EC2InstanceType"},

@@ -3,14 +3,17 @@ package fleet_test
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 	"github.com/aws/smithy-go"
 
 	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/build"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/page"
 	"github.com/matchyard/matchyard/internal/store"
@@ -20,7 +23,7 @@ import (
 
 var home = arn.Home{Region: "us-west-2", Account: "123456789012"}
 
-// rooms is the fleet room with the tag room under it, on an empty database.
+// rooms is the fleet room with the tag and build rooms under it, on an empty database.
 type rooms struct {
 	*fleet.Service
 	t     *testing.T
@@ -33,6 +36,7 @@ func each(t *testing.T, f func(r *rooms)) {
 	storetest.Each(t, func(t *testing.T, db *store.DB, clock *storetest.Clock) {
 		s := &fleet.Service{DB: db, Home: home}
 		s.Tags = &tag.Service{DB: db, Exists: s.ExistsTx}
+		s.Builds = &build.Service{DB: db, Home: home, Tags: s.Tags}
 		f(&rooms{Service: s, t: t, clock: clock})
 	})
 }
@@ -111,11 +115,133 @@ func (r *rooms) setStatus(id string, status types.FleetStatus) {
 	r.setColumn(id, "status", string(status))
 }
 
-// managed turns an Anywhere fleet into an EC2 fleet, of which there are none to create yet.
-func (r *rooms) managed(id string) string {
+// madeBuild makes a build without a file, as the room below would have it.
+func (r *rooms) madeBuild(status types.BuildStatus, os types.OperatingSystem, sdk string) string {
 	r.t.Helper()
-	r.setColumn(id, "compute_type", string(types.ComputeTypeEc2))
+	var id string
+	r.write(func(tx *store.Tx) error {
+		key, tail := tx.NewKey(), store.Tail()
+		id = "build-" + key.UUID(tail)
+		_, err := tx.Exec(`INSERT INTO build (key, tail, status, os, sdk, size, work, created_at) VALUES ($1, $2, $3, $4, $5, 0, 0, $6)`,
+			key, tail, status, os, sdk, tx.NowMs())
+		return err
+	})
 	return id
+}
+
+// ready is a READY build for Linux with server SDK 5.
+func (r *rooms) ready() string {
+	return r.madeBuild(types.BuildStatusReady, types.OperatingSystemAmazonLinux2023, "5.2.0")
+}
+
+// script makes a Realtime script.
+func (r *rooms) script() string {
+	r.t.Helper()
+	var id string
+	r.write(func(tx *store.Tx) error {
+		key, tail := tx.NewKey(), store.Tail()
+		id = "script-" + key.UUID(tail)
+		_, err := tx.Exec(`INSERT INTO script (key, tail, node_js, blob, size, created_at) VALUES ($1, $2, '24.x', 'scripts/x', 1, $3)`, key, tail, tx.NowMs())
+		return err
+	})
+	return id
+}
+
+// ec2 is the smallest request for a managed fleet of a build, in the given locations.
+func ec2(build string, at ...string) *gamelift.CreateFleetInput {
+	in := anywhere(at...)
+	in.ComputeType, in.BuildId, in.EC2InstanceType, in.RuntimeConfiguration = "", &build, types.EC2InstanceTypeC5Large, processes(1)
+	return in
+}
+
+// managed makes a managed fleet, NEW, with hosts of which none does anything by itself.
+func (r *rooms) managed(at ...string) arn.FleetID {
+	r.t.Helper()
+	r.hosts()
+	out, err := r.CreateFleet(r.t.Context(), ec2(r.ready(), at...))
+	if err != nil {
+		r.t.Fatalf("CreateFleet: %v", err)
+	}
+	return arn.FleetID(*out.FleetAttributes.FleetId)
+}
+
+// hosts puts a room for hosts above, which has no instances.
+func (r *rooms) hosts() {
+	if r.Instances == nil {
+		r.Instances = func(*store.Tx, arn.FleetID, arn.Location) (fleet.Instances, error) { return fleet.Instances{}, nil }
+	}
+}
+
+// active makes a managed fleet whose hosts are done with its locations.
+func (r *rooms) active(at ...string) arn.FleetID {
+	r.t.Helper()
+	id := r.managed(at...)
+	if len(at) == 0 {
+		at = []string{home.Region}
+	}
+	for _, l := range at {
+		r.advance(id, l, types.FleetStatusActive)
+	}
+	return id
+}
+
+func (r *rooms) advance(id arn.FleetID, at string, to types.FleetStatus) {
+	r.t.Helper()
+	r.write(func(tx *store.Tx) error { return r.AdvanceTx(tx, id, arn.Location(at), to) })
+}
+
+func (r *rooms) goneFrom(id arn.FleetID, at string) {
+	r.t.Helper()
+	r.write(func(tx *store.Tx) error { return r.GoneTx(tx, id, arn.Location(at)) })
+}
+
+// status is a fleet's state; "" when it is not there.
+func (r *rooms) status(id arn.FleetID) types.FleetStatus {
+	r.t.Helper()
+	out, err := r.DescribeFleetAttributes(r.t.Context(), &gamelift.DescribeFleetAttributesInput{FleetIds: []string{string(id)}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if len(out.FleetAttributes) == 0 {
+		return ""
+	}
+	return out.FleetAttributes[0].Status
+}
+
+// statusAt is the state of one of a fleet's locations; "" when it does not have it.
+func (r *rooms) statusAt(id arn.FleetID, at string) types.FleetStatus {
+	r.t.Helper()
+	out, err := r.DescribeFleetLocationAttributes(r.t.Context(), &gamelift.DescribeFleetLocationAttributesInput{FleetId: new(string(id)), Locations: []string{at}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if len(out.LocationAttributes) == 0 {
+		return ""
+	}
+	return out.LocationAttributes[0].LocationState.Status
+}
+
+// tick runs the sweep at the clock's time.
+func (r *rooms) tick() {
+	r.t.Helper()
+	if err := r.Tick(r.t.Context(), r.clock.Now()); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// pass lets time pass and then runs the sweep.
+func (r *rooms) pass(d time.Duration) {
+	r.t.Helper()
+	r.clock.Advance(d)
+	r.tick()
+}
+
+// history are the codes of a fleet's events, oldest first.
+func (r *rooms) history(id arn.FleetID) []types.EventCode {
+	r.t.Helper()
+	codes := r.eventCodes(string(id))
+	slices.Reverse(codes)
+	return codes
 }
 
 func (r *rooms) setColumn(id, column, value string) {

@@ -15,7 +15,7 @@ func TestVpcPeering(t *testing.T) {
 	each(t, func(r *rooms) {
 		t, ctx := r.t, r.t.Context()
 		r.location("custom-a")
-		id := r.managed(r.fleet("custom-a"))
+		id := string(r.active())
 		permit := &gamelift.CreateVpcPeeringAuthorizationInput{GameLiftAwsAccountId: &home.Account, PeerVpcId: new("vpc-1")}
 		connect := func() error {
 			_, err := r.CreateVpcPeeringConnection(ctx, &gamelift.CreateVpcPeeringConnectionInput{FleetId: &id, PeerVpcId: new("vpc-1"), PeerVpcAwsAccountId: &home.Account})
