@@ -1,0 +1,7 @@
+//go:build !windows
+
+package archive_test
+
+import "syscall"
+
+func syscallUmask(mask int) int { return syscall.Umask(mask) }

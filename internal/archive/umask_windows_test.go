@@ -1,0 +1,3 @@
+package archive_test
+
+func syscallUmask(int) int { return 0 }
