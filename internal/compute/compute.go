@@ -34,6 +34,10 @@ type compute struct {
 	certificate *string
 	agent       bool
 	createdAt   int64
+	// managed says that it is an instance; kind and os are its type and operating system.
+	managed bool
+	kind    types.EC2InstanceType
+	os      types.OperatingSystem
 }
 
 // RegisterCompute adds a compute to an Anywhere fleet, Active at once. It needs an IP
@@ -96,9 +100,12 @@ func (s *Service) mayRegisterTx(tx *store.Tx, f fleet.Fleet, in *gamelift.Regist
 // its auth tokens are void.
 func (s *Service) DeregisterCompute(ctx context.Context, in *gamelift.DeregisterComputeInput) (*gamelift.DeregisterComputeOutput, error) {
 	err := s.DB.Write(ctx, func(tx *store.Tx) error {
-		_, c, err := s.computeOf(tx, in.FleetId, in.ComputeName, tx.ForUpdate())
+		f, c, err := s.computeOf(tx, in.FleetId, in.ComputeName, tx.ForUpdate())
 		if err != nil {
 			return err
+		}
+		if c.managed {
+			return apierr.InvalidRequest("FleetId: fleet %s is an EC2 fleet, whose computes end with their instances", f.ID)
 		}
 		return s.dropTx(tx, c, Deregistered)
 	})
@@ -163,13 +170,17 @@ func (s *Service) ListCompute(ctx context.Context, in *gamelift.ListComputeInput
 	return out, nil
 }
 
-// GetComputeAccess gives shell access to managed computes. There are none, and to computes
-// of Anywhere fleets their owner has access without it: InvalidRequestException.
+// GetComputeAccess gives shell access to managed computes. This server offers none, since a
+// host's owner has better means: UnauthorizedException (hosting.md 3.5). On Anywhere fleets
+// it is an InvalidRequestException.
 func (s *Service) GetComputeAccess(ctx context.Context, in *gamelift.GetComputeAccessInput) (*gamelift.GetComputeAccessOutput, error) {
 	err := s.DB.Read(ctx, func(tx *store.Tx) error {
 		f, c, err := s.computeOf(tx, in.FleetId, in.ComputeName, "")
 		if err != nil {
 			return err
+		}
+		if c.managed {
+			return apierr.Unauthorized("ComputeName: this server gives no shell on compute %s; reach its host by its own means", c.name)
 		}
 		return apierr.InvalidRequest("FleetId: fleet %s is an ANYWHERE fleet; reach compute %s by its own means", f.ID, c.name)
 	})
@@ -246,6 +257,9 @@ func (s *Service) dropTx(tx *store.Tx, c compute, why EndReason) error {
 	if _, err := tx.Exec(`DELETE FROM compute WHERE key = $1`, c.key); err != nil {
 		return err
 	}
+	if c.managed {
+		return nil
+	}
 	_, err = tx.Exec(`UPDATE compute_quota SET used = used - 1 WHERE fleet = $1`, c.fleet)
 	return err
 }
@@ -298,7 +312,15 @@ func (s *Service) computeOf(tx *store.Tx, fleetMember, nameMember *string, lock 
 }
 
 // model is the compute's record as callers see it.
+// An instance's has no ARN and no endpoints (hosting.md 3.1).
 func (s *Service) model(c compute) types.Compute {
+	if c.managed {
+		return types.Compute{
+			FleetId: new(string(c.fleetID)), FleetArn: new(s.Home.Fleet(c.fleetID)), ComputeName: new(string(c.name)),
+			ComputeStatus: statusActive, IpAddress: new(c.ip), DnsName: c.dns, Location: new(string(c.location)),
+			CreationTime: new(time.UnixMilli(c.createdAt).UTC()), OperatingSystem: c.os, Type: c.kind,
+		}
+	}
 	return types.Compute{
 		FleetId:                    new(string(c.fleetID)),
 		FleetArn:                   new(s.Home.Fleet(c.fleetID)),
@@ -314,12 +336,12 @@ func (s *Service) model(c compute) types.Compute {
 	}
 }
 
-const computeColumns = `key, fleet, fleet_id, name, location, ip_address, dns_name, certificate_path, agent, created_at`
+const computeColumns = `key, fleet, fleet_id, name, location, ip_address, dns_name, certificate_path, agent, created_at, managed, kind, os`
 
 func scanCompute(row interface{ Scan(dest ...any) error }) (c compute, err error) {
-	var agent int64
-	err = row.Scan(&c.key, &c.fleet, &c.fleetID, &c.name, &c.location, &c.ip, &c.dns, &c.certificate, &agent, &c.createdAt)
-	c.agent = agent == 1
+	var agent, managed int64
+	err = row.Scan(&c.key, &c.fleet, &c.fleetID, &c.name, &c.location, &c.ip, &c.dns, &c.certificate, &agent, &c.createdAt, &managed, &c.kind, &c.os)
+	c.agent, c.managed = agent == 1, managed == 1
 	return c, err
 }
 
@@ -360,7 +382,8 @@ func scanComputes(rows *store.Rows, err error) ([]compute, error) {
 
 // insertCompute tells whether the name was free.
 func insertCompute(tx *store.Tx, c compute) (bool, error) {
-	n, err := tx.Exec(`INSERT INTO compute (`+computeColumns+`, ready, free, hosting, activating)
+	n, err := tx.Exec(`INSERT INTO compute (key, fleet, fleet_id, name, location, ip_address, dns_name, certificate_path, agent, created_at,
+			ready, free, hosting, activating)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0, 0) ON CONFLICT (fleet, name) DO NOTHING`,
 		c.key, c.fleet, c.fleetID, c.name, c.location, c.ip, c.dns, c.certificate, bit(c.agent), c.createdAt)
 	return n == 1, err

@@ -22,9 +22,11 @@ func (s *Service) SendTx(tx *store.Tx, process store.Key, push any) error {
 	switch m := push.(type) {
 	case CreateGameSession, UpdateGameSession, RefreshConnection:
 	case TerminateProcess:
-		if err := drainTx(tx, process, m); err != nil {
+		m, err := s.drainTx(tx, process, m)
+		if err != nil {
 			return err
 		}
+		push = m
 	default:
 		return fmt.Errorf("a %T is no message to a process", push)
 	}
@@ -48,19 +50,24 @@ func (s *Service) SendTx(tx *store.Tx, process store.Key, push any) error {
 	return err
 }
 
-func drainTx(tx *store.Tx, process store.Key, t TerminateProcess) error {
+// drainTx notes that a process is told to end, and returns the message with the time that it
+// really has: on an instance its host kills it sooner.
+func (s *Service) drainTx(tx *store.Tx, process store.Key, t TerminateProcess) (TerminateProcess, error) {
 	p, err := holdTx(tx, process)
 	if errors.Is(err, store.ErrNoRows) || err == nil && p.Status == StatusEnded {
-		return nil
+		return t, nil
 	}
 	if err != nil {
-		return err
+		return t, err
+	}
+	if kill := tx.Now.Add(s.Config.orDefaults().KillAfter); p.Managed && kill.Before(t.At) {
+		t.At = kill
 	}
 	before := p
 	if p.activating = false; p.Agent || !t.Patient {
 		p.EndBy = t.At
 	}
-	return saveTx(tx, before, p)
+	return t, saveTx(tx, before, p)
 }
 
 // TakeInbox removes and returns what waits for the given processes, each one's messages in
@@ -117,3 +124,7 @@ func (s *Service) PutBack(ctx context.Context, m []Message) error {
 		return nil
 	})
 }
+
+// HoldTx locks the compute of a process until the end of the transaction, for who sends it
+// something after locking what stands above.
+func (s *Service) HoldTx(tx *store.Tx, process store.Key) error { return lockComputeOf(tx, process) }

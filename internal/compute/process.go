@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/apierr"
+	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
@@ -68,7 +69,7 @@ func (s *Service) connectTx(tx *store.Tx, d Dial) (row, error) {
 		p = row{
 			Process: Process{
 				Key: tx.NewKey(), ProcessID: d.ProcessID, FleetKey: c.fleet, Fleet: c.fleetID, ComputeKey: c.key, Compute: c.name,
-				Location: c.location, IPAddress: c.ip, DNSName: c.dns, Status: StatusConnected,
+				Location: c.location, IPAddress: c.ip, DNSName: c.dns, Status: StatusConnected, Managed: c.managed,
 			},
 			createdWith: d.IdempotencyToken, dialledAt: tx.NowMs(),
 		}
@@ -88,7 +89,10 @@ func (s *Service) connectTx(tx *store.Tx, d Dial) (row, error) {
 		p.token = d.AuthToken
 	}
 	if unknown {
-		return p, insertProcess(tx, p)
+		if err := insertProcess(tx, p); err != nil {
+			return row{}, err
+		}
+		return p, s.noteTx(tx, p.Process, NoteDialled, "")
 	}
 	if err := saveTx(tx, before, p); err != nil {
 		return row{}, err
@@ -146,8 +150,16 @@ func (s *Service) Ready(ctx context.Context, process store.Key, r Ready) error {
 		if r.SDKVersion != "" {
 			p.SDKVersion, p.SDKLanguage = r.SDKVersion, r.SDKLanguage
 		}
-		return nil
+		return s.noteTx(tx, p.Process, NoteReady, "")
 	})
+}
+
+// noteTx tells the seam Noted of a process of an instance.
+func (s *Service) noteTx(tx *store.Tx, p Process, n Note, why EndReason) error {
+	if !p.Managed || s.Noted == nil {
+		return nil
+	}
+	return s.Noted(tx, p, n, why)
 }
 
 // Health records what a process says of itself. The gateway calls it for the first report
@@ -205,8 +217,15 @@ func (s *Service) EndTx(tx *store.Tx, process store.Key, why EndReason) error {
 	return s.endTx(tx, p, why)
 }
 
-// endTx ends a process whose compute is locked.
+// endTx ends a process whose compute is locked. One on an instance is killed, unless it is
+// about to exit by itself.
 func (s *Service) endTx(tx *store.Tx, p row, why EndReason) error {
+	return s.finishTx(tx, p, why, "", false)
+}
+
+// finishTx is endTx with more words on the reason. exited says that the process is known to
+// be gone.
+func (s *Service) finishTx(tx *store.Tx, p row, why EndReason, detail string, exited bool) error {
 	if p.Status == StatusEnded {
 		return nil
 	}
@@ -226,11 +245,29 @@ func (s *Service) endTx(tx *store.Tx, p row, why EndReason) error {
 			return err
 		}
 	}
-	// Last, since repeats of one event on a fleet wait for each other here.
-	if e, ok := events[why]; ok {
-		return s.Fleets.EventTx(tx, p.Fleet, e.code, e.message+", compute "+string(p.Compute))
+	if !exited {
+		note := NoteKill
+		if why == Normal {
+			note = NoteEnding
+		}
+		if err := s.noteTx(tx, before.Process, note, why); err != nil {
+			return err
+		}
 	}
-	return nil
+	// Last, since repeats of one event on a fleet wait for each other here.
+	return s.endEventTx(tx, p.Fleet, p.Compute, why, detail)
+}
+
+func (s *Service) endEventTx(tx *store.Tx, f arn.FleetID, on arn.ComputeName, why EndReason, detail string) error {
+	e, told := events[why]
+	if !told {
+		return nil
+	}
+	message := e.message + ", compute " + string(on)
+	if detail != "" {
+		message += ": " + detail
+	}
+	return s.Fleets.EventTx(tx, f, e.code, message)
 }
 
 // events are what a fleet is told of the ends of its processes (hosting.md 2.5). The
@@ -243,6 +280,9 @@ var events = map[EndReason]struct {
 	Unhealthy:    {types.EventCodeServerProcessTerminatedUnhealthy, "Server process did not report healthy for too long"},
 	ReadyTimeout: {types.EventCodeServerProcessProcessReadyTimeout, "Server process did not call ProcessReady() in time after InitSDK()"},
 	Forced:       {types.EventCodeServerProcessForceTerminated, "Server process did not end in time after OnProcessTerminate()"},
+	InvalidPath:  {types.EventCodeServerProcessInvalidPath, "Server process has a launch path that is not there"},
+	InitTimeout:  {types.EventCodeServerProcessSdkInitializationTimeout, "Server process did not call InitSDK() in time after its launch"},
+	ExitTimeout:  {types.EventCodeServerProcessProcessExitTimeout, "Server process did not exit in time after ProcessEnding()"},
 }
 
 // ActivatedTx says that the game session of a process is active: it no longer counts

@@ -29,20 +29,20 @@ func (p row) free() bool {
 
 const processColumns = `key, compute, fleet, fleet_id, compute_name, location, ip_address, dns_name, agent, process_id,
 	created_with, token, status, healthy, activating, hosted, dial, node, gone_at, dialled_at, ready_at, end_by, ended_at, ended_why,
-	port, log_paths, sdk_version, sdk_language, tool_name, tool_version`
+	port, log_paths, sdk_version, sdk_language, tool_name, tool_version, managed`
 
 func scanProcess(from interface{ Scan(dest ...any) error }) (row, error) {
 	var p row
-	var agent, healthy, activating, hosted int64
+	var agent, healthy, activating, hosted, managed int64
 	var readyAt, endBy *int64
 	var why *string
 	var logs string
 	if err := from.Scan(&p.Key, &p.ComputeKey, &p.FleetKey, &p.Fleet, &p.Compute, &p.Location, &p.IPAddress, &p.DNSName, &agent, &p.ProcessID,
 		&p.createdWith, &p.token, &p.Status, &healthy, &activating, &hosted, &p.Dial, &p.node, &p.goneAt, &p.dialledAt, &readyAt, &endBy, &p.endedAt, &why,
-		&p.Port, &logs, &p.SDKVersion, &p.SDKLanguage, &p.ToolName, &p.ToolVersion); err != nil {
+		&p.Port, &logs, &p.SDKVersion, &p.SDKLanguage, &p.ToolName, &p.ToolVersion, &managed); err != nil {
 		return row{}, err
 	}
-	p.Agent, p.Healthy, p.activating, p.hosted = agent == 1, healthy == 1, activating == 1, hosted == 1
+	p.Agent, p.Healthy, p.activating, p.hosted, p.Managed = agent == 1, healthy == 1, activating == 1, hosted == 1, managed == 1
 	p.Connected = p.node != nil
 	p.ReadyAt, p.EndBy = instant(readyAt), instant(endBy)
 	if why != nil {
@@ -114,10 +114,10 @@ func liveProcesses(tx *store.Tx, compute store.Key) ([]row, error) {
 
 func insertProcess(tx *store.Tx, p row) error {
 	_, err := tx.Exec(`INSERT INTO process (`+processColumns+`, free, sent) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
-			$14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, 0, 0)`,
+			$14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, 0, 0)`,
 		p.Key, p.ComputeKey, p.FleetKey, p.Fleet, p.Compute, p.Location, p.IPAddress, p.DNSName, bit(p.Agent), p.ProcessID,
 		p.createdWith, p.token, p.Status, bit(p.Healthy), bit(p.activating), bit(p.hosted), p.Dial, p.node, p.goneAt, p.dialledAt,
-		millis(p.ReadyAt), millis(p.EndBy), p.endedAt, p.whyColumn(), p.Port, p.logColumn(), p.SDKVersion, p.SDKLanguage, p.ToolName, p.ToolVersion)
+		millis(p.ReadyAt), millis(p.EndBy), p.endedAt, p.whyColumn(), p.Port, p.logColumn(), p.SDKVersion, p.SDKLanguage, p.ToolName, p.ToolVersion, bit(p.Managed))
 	return err
 }
 

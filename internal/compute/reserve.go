@@ -45,7 +45,7 @@ func takeCompute(tx *store.Tx, f fleet.Fleet, at arn.Location) (c store.Key, err
 	}
 	for _, lock := range locks {
 		err = tx.QueryRow(`UPDATE compute SET ready = ready - 1, free = free - 1, hosting = hosting + 1, activating = activating + 1
-			WHERE key = (SELECT key FROM compute WHERE fleet = $1 AND location = $2 AND free > 0 AND activating < $3
+			WHERE key = (SELECT key FROM compute WHERE fleet = $1 AND location = $2 AND free > 0 AND cordon = 0 AND activating < $3
 				ORDER BY hosting DESC, key LIMIT 1`+lock+`) RETURNING key`, f.Key, at, f.MaxActivations()).Scan(&c)
 		if !errors.Is(err, store.ErrNoRows) {
 			return c, err
@@ -56,10 +56,11 @@ func takeCompute(tx *store.Tx, f fleet.Fleet, at arn.Location) (c store.Key, err
 
 // whyNone is ErrNoProcess with the reason.
 func whyNone(tx *store.Tx, f fleet.Fleet, at arn.Location) error {
-	var computes, ready, free, hosting, blocked int64
+	var computes, ready, free, hosting, blocked, closed int64
 	err := tx.QueryRow(`SELECT count(*), COALESCE(CAST(sum(ready) AS BIGINT), 0), COALESCE(CAST(sum(free) AS BIGINT), 0),
-			COALESCE(CAST(sum(hosting) AS BIGINT), 0), COALESCE(CAST(sum(CASE WHEN activating >= $3 THEN free ELSE 0 END) AS BIGINT), 0)
-		FROM compute WHERE fleet = $1 AND location = $2`, f.Key, at, f.MaxActivations()).Scan(&computes, &ready, &free, &hosting, &blocked)
+			COALESCE(CAST(sum(hosting) AS BIGINT), 0), COALESCE(CAST(sum(CASE WHEN activating >= $3 AND cordon = 0 THEN free ELSE 0 END) AS BIGINT), 0),
+			COALESCE(CAST(sum(CASE WHEN cordon > 0 THEN free ELSE 0 END) AS BIGINT), 0)
+		FROM compute WHERE fleet = $1 AND location = $2`, f.Key, at, f.MaxActivations()).Scan(&computes, &ready, &free, &hosting, &blocked, &closed)
 	switch {
 	case err != nil:
 		return err
@@ -67,6 +68,8 @@ func whyNone(tx *store.Tx, f fleet.Fleet, at arn.Location) error {
 		return fmt.Errorf("%w: fleet %s has no compute in %s", ErrNoProcess, f.ID, at)
 	case blocked > 0:
 		return fmt.Errorf("%w: %d are ready in %s, but their computes activate %d game sessions each, which is the limit", ErrNoProcess, blocked, at, f.MaxActivations())
+	case closed > 0:
+		return fmt.Errorf("%w: %d are ready in %s, but their instances are about to end", ErrNoProcess, closed, at)
 	case ready > 0 && free == 0:
 		return fmt.Errorf("%w: %d are ready in %s, but none of them is connected, healthy and not told to end", ErrNoProcess, ready, at)
 	case hosting > 0:

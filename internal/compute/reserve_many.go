@@ -68,7 +68,7 @@ func shareOut(tx *store.Tx, f fleet.Fleet, at arn.Location, n, few int, wait boo
 
 func freeComputes(tx *store.Tx, f fleet.Fleet, at arn.Location, n, few int, lock string) (shares []share, err error) {
 	rows, err := tx.Query(`SELECT key, CASE WHEN free < $3 - activating THEN free ELSE $3 - activating END FROM compute
-		WHERE fleet = $1 AND location = $2 AND free > 0 AND activating < $3 ORDER BY hosting DESC, key LIMIT $4`+lock,
+		WHERE fleet = $1 AND location = $2 AND free > 0 AND cordon = 0 AND activating < $3 ORDER BY hosting DESC, key LIMIT $4`+lock,
 		f.Key, at, int64(f.MaxActivations()), few)
 	if err != nil {
 		return nil, err
@@ -136,7 +136,7 @@ func (s *Service) StartManyTx(tx *store.Tx, processes []Reserved, messages []Cre
 // could take none are left out.
 func (s *Service) FreeTx(tx *store.Tx, f fleet.Fleet) (map[arn.Location]int, error) {
 	rows, err := tx.Query(`SELECT location, CAST(sum(CASE WHEN free < $2 - activating THEN free ELSE $2 - activating END) AS BIGINT) FROM compute
-		WHERE fleet = $1 AND free > 0 AND activating < $2 GROUP BY location ORDER BY location`, f.Key, int64(f.MaxActivations()))
+		WHERE fleet = $1 AND free > 0 AND cordon = 0 AND activating < $2 GROUP BY location ORDER BY location`, f.Key, int64(f.MaxActivations()))
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func (s *Service) FreeTx(tx *store.Tx, f fleet.Fleet) (map[arn.Location]int, err
 
 // AnyFreeTx tells whether there is a free process at all.
 func (s *Service) AnyFreeTx(tx *store.Tx) (bool, error) {
-	err := tx.QueryRow(`SELECT key FROM compute WHERE free > 0 LIMIT 1`).Scan(new(int64))
+	err := tx.QueryRow(`SELECT key FROM compute WHERE free > 0 AND cordon = 0 LIMIT 1`).Scan(new(int64))
 	if errors.Is(err, store.ErrNoRows) {
 		return false, nil
 	}

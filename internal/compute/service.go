@@ -25,6 +25,9 @@ type Service struct {
 	// Ended is called in the transaction that ends a process: whoever has something running
 	// on it ends that. p is the process as it was before. May be nil.
 	Ended func(tx *store.Tx, p Process, why EndReason) error
+	// Noted is called in the transaction in which something happens to a process of an
+	// instance that the agent of its host must hear of; why is set for NoteKill. May be nil.
+	Noted func(tx *store.Tx, p Process, n Note, why EndReason) error
 }
 
 // Config holds the limits and times of this room. A zero field means its default.
@@ -35,6 +38,7 @@ type Config struct {
 	ReconnectGrace   time.Duration // how long a process may be gone before it counts as crashed; default 200 seconds (server-sdk-protocol.md 5)
 	ReadyTimeout     time.Duration // from the first dial to ProcessReady; default 5 minutes
 	KeepEnded        time.Duration // how long ended processes are remembered; default 24 hours
+	KillAfter        time.Duration // most that a process of an instance has from TerminateProcess to its end; default 30 seconds (hosting.md 2.5)
 }
 
 func (c Config) orDefaults() Config {
@@ -45,6 +49,7 @@ func (c Config) orDefaults() Config {
 		ReconnectGrace:   cmp.Or(c.ReconnectGrace, 200*time.Second),
 		ReadyTimeout:     cmp.Or(c.ReadyTimeout, 5*time.Minute),
 		KeepEnded:        cmp.Or(c.KeepEnded, 24*time.Hour),
+		KillAfter:        cmp.Or(c.KillAfter, 30*time.Second),
 	}
 }
 
@@ -84,8 +89,8 @@ type Process struct {
 	SDKVersion            string
 	SDKLanguage           string
 	ToolName, ToolVersion string
-	// Agent says that an agent manages the compute.
-	Agent bool
+	// Agent says that an agent manages the compute; Managed that it is an instance of ours.
+	Agent, Managed bool
 	// ReadyAt is when the process called ProcessReady; zero before.
 	ReadyAt time.Time
 	// EndBy is when a process that was told to end is killed; zero when it was not told.
@@ -116,6 +121,12 @@ const (
 	Deregistered    EndReason = "Deregistered"    // with its compute
 	FleetDeleted    EndReason = "FleetDeleted"    // with its fleet
 	LocationDeleted EndReason = "LocationDeleted" // with its fleet's location
+	// What follows happens on instances only.
+	InvalidPath EndReason = "InvalidPath" // its launch path is missing
+	InitTimeout EndReason = "InitTimeout" // launched, and did not dial in time
+	ExitTimeout EndReason = "ExitTimeout" // still there long after ProcessEnding
+	Shutdown    EndReason = "Shutdown"    // with its instance
+	HostLost    EndReason = "HostLost"    // its host is not heard of any more
 )
 
 // Dial is a connection attempt of a server process: the query of its URL

@@ -44,13 +44,14 @@ func (s *Service) activateTx(tx *store.Tx, calls []activation) ([]struct{}, []er
 	}
 	out, errs := make([]struct{}, len(calls)), make([]error, len(calls))
 	var keys, processes []store.Key
+	var taken []*startingGame
 	for i, c := range calls {
 		g := games[gameName{c.game.Fleet, c.game.ID}]
 		if errs[i] = g.admitActivation(c, tx.NowMs()); errs[i] != nil || g.status == active || g.taken {
 			continue
 		}
 		g.taken = true
-		keys, processes = append(keys, g.key), append(processes, g.process)
+		keys, processes, taken = append(keys, g.key), append(processes, g.process), append(taken, g)
 	}
 	if len(keys) == 0 {
 		return out, errs, nil
@@ -62,6 +63,9 @@ func (s *Service) activateTx(tx *store.Tx, calls []activation) ([]struct{}, []er
 	if err := activateGames(tx, keys); err != nil {
 		return nil, nil, err
 	}
+	if err := s.hostingTx(tx, processes, taken); err != nil {
+		return nil, nil, err
+	}
 	if s.Activated != nil {
 		err = s.Activated(tx, keys)
 	}
@@ -71,6 +75,8 @@ func (s *Service) activateTx(tx *store.Tx, calls []activation) ([]struct{}, []er
 // startingGame is what an activation needs of a game session's row.
 type startingGame struct {
 	key      store.Key
+	fleet    arn.FleetID
+	id       string
 	location arn.Location
 	status   types.GameSessionStatus
 	process  store.Key
@@ -109,6 +115,7 @@ func startingGames(tx *store.Tx, calls []activation) (map[gameName]*startingGame
 		if err := rows.Scan(&g.key, &name.id, &name.fleet, &g.location, &g.status, &g.process, &g.deadline); err != nil {
 			return nil, err
 		}
+		g.fleet, g.id = name.fleet, name.id
 		games[name] = g
 	}
 	return games, rows.Err()

@@ -29,6 +29,9 @@ type Service struct {
 	// uploads any.
 	LogURL func(tx *store.Tx, id arn.GameSessionID, ended time.Time) (url string, found bool, err error)
 
+	// Hosting is called in the transaction that makes game sessions ACTIVE, with the processes
+	// that host them. May be nil.
+	Hosting func(tx *store.Tx, games []Hosted) error
 	// Activated is called in the transaction that makes game sessions ACTIVE, before anybody
 	// sees them so. May be nil.
 	Activated func(tx *store.Tx, games []store.Key) error
