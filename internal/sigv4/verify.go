@@ -106,28 +106,35 @@ func single(r *http.Request, name string) (string, error) {
 	}
 }
 
-// checkTime reads when the request was signed, in the form the signature has it.
+// checkTime reads when the request was signed, in the form the signature has it, and
+// refuses what is too far from now.
 func (v *Verifier) checkTime(r *http.Request, date string, now time.Time) (stamp string, err error) {
-	stamp, err = single(r, headerDate)
+	stamp, t, err := readStamp(r, date)
 	if err != nil {
 		return "", err
 	}
+	return stamp, v.checkSkew(stamp, t, now)
+}
+
+// readStamp reads when the request was signed, on the day that its credential names.
+func readStamp(r *http.Request, date string) (stamp string, t time.Time, err error) {
+	stamp, err = single(r, headerDate)
+	if err != nil {
+		return "", t, err
+	}
 	if stamp == "" {
 		if stamp, err = single(r, "Date"); err != nil {
-			return "", err
+			return "", t, err
 		}
 		if t, err := http.ParseTime(stamp); err == nil {
 			stamp = t.UTC().Format(timeFormat)
 		}
 	}
 	if stamp == "" {
-		return "", incomplete("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
+		return "", t, incomplete("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
 	}
-	t, err := parseStamp(stamp, date)
-	if err != nil {
-		return "", err
-	}
-	return stamp, v.checkSkew(stamp, t, now)
+	t, err = parseStamp(stamp, date)
+	return stamp, t, err
 }
 
 // parseStamp reads a time, whose day must be that of the credential.
@@ -144,10 +151,7 @@ func parseStamp(stamp, date string) (time.Time, error) {
 }
 
 func (v *Verifier) checkSkew(stamp string, t, now time.Time) error {
-	skew := v.Skew
-	if skew == 0 {
-		skew = defaultSkew
-	}
+	skew := v.skew()
 	now = now.UTC()
 	if limit := now.Add(-skew); t.Before(limit.Truncate(time.Second)) {
 		return invalid("Signature expired: %s is now earlier than %s (%s - %s)", stamp, limit.Format(timeFormat), now.Format(timeFormat), minutes(skew))
