@@ -41,6 +41,7 @@ var paths = []path{
 	{"match-cycle", matchCycle},
 	{"match-memory", matchMemory},
 	{"sockets", sockets},
+	{"echo", echo},
 	{"start", startUp},
 }
 
