@@ -15,6 +15,7 @@ import (
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/build"
 	"github.com/matchyard/matchyard/internal/fleet"
+	"github.com/matchyard/matchyard/internal/fleet/fleettest"
 	"github.com/matchyard/matchyard/internal/page"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/store/storetest"
@@ -118,15 +119,7 @@ func (r *rooms) setStatus(id string, status types.FleetStatus) {
 // madeBuild makes a build without a file, as the room below would have it.
 func (r *rooms) madeBuild(status types.BuildStatus, os types.OperatingSystem, sdk string) string {
 	r.t.Helper()
-	var id string
-	r.write(func(tx *store.Tx) error {
-		key, tail := tx.NewKey(), store.Tail()
-		id = "build-" + key.UUID(tail)
-		_, err := tx.Exec(`INSERT INTO build (key, tail, status, os, sdk, size, work, created_at) VALUES ($1, $2, $3, $4, $5, 0, 0, $6)`,
-			key, tail, status, os, sdk, tx.NowMs())
-		return err
-	})
-	return id
+	return fleettest.Build(r.t, r.DB, status, os, sdk)
 }
 
 // ready is a READY build for Linux with server SDK 5.

@@ -188,6 +188,9 @@ func (s *Service) admitTx(tx *store.Tx, q queue, claims []*claim) error {
 	if _, err := a.begin(claims); err != nil {
 		return err
 	}
+	if err := s.rouseTx(tx, st, claims); err != nil {
+		return err
+	}
 	rows, texts := make([][]any, len(claims)), make([][]any, len(claims))
 	var waits [][]any
 	for i, c := range claims {

@@ -3,6 +3,7 @@ package placement
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -157,7 +158,7 @@ func (s *Service) stepTx(tx *store.Tx, now int64) (more bool, err error) {
 	if err := deleteWaits(tx, keys); err != nil {
 		return false, err
 	}
-	queues := map[store.Key]queue{}
+	queues, farther := map[store.Key]queue{}, map[store.Key][]string{}
 	var waits, steps [][]any
 	for _, c := range claims {
 		q, ok := queues[c.queue]
@@ -169,6 +170,7 @@ func (s *Service) stepTx(tx *store.Tx, now int64) (more bool, err error) {
 			notify(tx, q.key)
 		}
 		locations, until := reach(q.Policies, c.wish)
+		farther[c.queue] = append(farther[c.queue], locations...)
 		for _, at := range locations {
 			waits = append(waits, []any{c.queue, at, c.key})
 		}
@@ -176,6 +178,11 @@ func (s *Service) stepTx(tx *store.Tx, now int64) (more bool, err error) {
 	}
 	if err := saveSteps(tx, steps); err != nil {
 		return false, err
+	}
+	for _, key := range slices.Sorted(maps.Keys(farther)) {
+		if err := s.rouseFartherTx(tx, queues[key], farther[key]); err != nil {
+			return false, err
+		}
 	}
 	return len(list) == sweepBatch, insertWaits(tx, waits)
 }

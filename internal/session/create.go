@@ -28,10 +28,10 @@ func (s *Service) CreateGameSession(ctx context.Context, in *gamelift.CreateGame
 		return nil, err
 	}
 	var g game
+	var f fleet.Fleet
 	for range createTries {
 		err = s.DB.Write(ctx, func(tx *store.Tx) (err error) {
-			f, err := s.target(tx, in.FleetId, in.AliasId, true)
-			if err != nil {
+			if f, err = s.target(tx, in.FleetId, in.AliasId, true); err != nil {
 				return err
 			}
 			g, err = s.createTx(tx, f, n)
@@ -45,9 +45,25 @@ func (s *Service) CreateGameSession(ctx context.Context, in *gamelift.CreateGame
 		return nil, apierr.Conflict("IdempotencyToken: another request with %s is under way", n.token)
 	}
 	if err != nil {
+		if failed := s.wake(ctx, f, n.location, err); failed != nil {
+			return nil, failed
+		}
 		return nil, err
 	}
 	return &gamelift.CreateGameSessionOutput{GameSession: new(s.gameModel(g))}, nil
+}
+
+// wake tells a fleet that scales from zero that there was no process for a game session in
+// a location: there shall be one for the next who asks.
+func (s *Service) wake(ctx context.Context, f fleet.Fleet, location *string, why error) error {
+	if _, full := errors.AsType[*types.FleetCapacityExceededException](why); !full || !f.FromZero() {
+		return nil
+	}
+	at := s.Home.Region
+	if location != nil {
+		at = *location
+	}
+	return s.Fleets.SessionWanted(ctx, f.ID, arn.Location(at))
 }
 
 // errTaken says that another transaction made a game session of the same token first. It
