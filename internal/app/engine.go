@@ -11,6 +11,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/placement"
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -42,6 +43,7 @@ func newEngine(p *placement.Service, logger *slog.Logger) *engine {
 // run runs passes until ctx ends.
 func (e *engine) run(ctx context.Context, db *store.DB) {
 	defer db.Subscribe(compute.ChannelFree, e.free)()
+	defer db.Subscribe(fleet.ChannelCapacity, e.free)() // it may have become ACTIVE
 	defer db.Subscribe(placement.Channel, e.waiting)()
 	look := time.NewTicker(e.every)
 	defer look.Stop()

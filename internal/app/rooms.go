@@ -1,7 +1,10 @@
 package app
 
 import (
+	"time"
+
 	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/build"
 	"github.com/matchyard/matchyard/internal/compute"
 	"github.com/matchyard/matchyard/internal/config"
 	"github.com/matchyard/matchyard/internal/event"
@@ -16,6 +19,7 @@ import (
 type rooms struct {
 	events     event.Log
 	tags       tag.Service
+	builds     build.Service
 	fleets     fleet.Service
 	computes   compute.Service
 	sessions   session.Service
@@ -29,13 +33,16 @@ func wire(db *store.DB, c config.Config, endpoint func() string) *rooms {
 	r := &rooms{}
 	r.events = event.Log{DB: db, Home: home}
 	r.tags = tag.Service{DB: db, Exists: r.exists}
+	r.builds = build.Service{DB: db, Home: home, Tags: &r.tags}
 	r.fleets = fleet.Service{
-		DB: db, Home: home, Tags: &r.tags,
+		DB: db, Home: home, Tags: &r.tags, Builds: &r.builds,
+		Speed: speedOf(c), Expiry: c.FleetExpiry, ErrorLife: keptFor(c.FleetErrorLife),
 		Deleting: r.computes.DropFleetTx,
 		Leaving:  r.computes.DropLocationTx,
 		Counts:   r.counts,
+		LastUse:  r.sessions.LastUseTx,
 		Quotas: fleet.Quotas{
-			AnywhereFleets: c.AnywhereFleets, LocationsPerFleet: c.LocationsPerFleet,
+			AnywhereFleets: c.AnywhereFleets, ManagedFleets: c.ManagedFleets, LocationsPerFleet: c.LocationsPerFleet,
 			CustomLocations: c.CustomLocations, Aliases: c.Aliases,
 		},
 	}
@@ -55,6 +62,20 @@ func wire(db *store.DB, c config.Config, endpoint func() string) *rooms {
 		DB: db, Home: home, Fleets: &r.fleets, Computes: &r.computes, Sessions: &r.sessions, Tags: &r.tags, Events: &r.events,
 	}
 	return r
+}
+
+// speedOf is the speed of managed fleets. The setting was checked with the others.
+func speedOf(c config.Config) fleet.Speed {
+	speed, _ := fleet.ParseSpeed(c.FleetSpeed)
+	return speed
+}
+
+// keptFor turns a setting in which 0 is for ever into the room's, in which less than 0 is.
+func keptFor(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }
 
 // exists tells whether a resource that may have tags is there; each room knows its own.

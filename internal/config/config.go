@@ -58,8 +58,16 @@ type Config struct {
 	Retention          time.Duration `yaml:"retention" default:"720h" placeholder:"DURATION" help:"How long sessions are kept after a game session's end."`
 	ReconnectGrace     time.Duration `yaml:"reconnect-grace" default:"200s" placeholder:"DURATION" help:"How long a game server may be gone before it counts as crashed."`
 
+	// FleetSpeed is how long at least managed fleets show each state of their creation and
+	// deletion: "instant", "realistic", or a time. FleetErrorLife is how long those that failed
+	// are kept, FleetExpiry the age at which they expire; 0 is for ever.
+	FleetSpeed     string        `yaml:"fleet-speed" default:"instant" placeholder:"SPEED" help:"How long managed fleets show each state: instant, realistic (as long as AWS), or a time such as 5s."`
+	FleetErrorLife time.Duration `yaml:"fleet-error-life" default:"24h" placeholder:"DURATION" help:"How long managed fleets in ERROR are kept; 0 for ever."`
+	FleetExpiry    time.Duration `yaml:"fleet-expiry" default:"0s" placeholder:"DURATION" help:"Age at which managed fleets expire (AWS: a year); 0 for never."`
+
 	// What follows are quotas, with the service's own as defaults.
 	AnywhereFleets    int `yaml:"anywhere-fleets" default:"30" placeholder:"N" help:"Most Anywhere fleets."`
+	ManagedFleets     int `yaml:"managed-fleets" default:"20" placeholder:"N" help:"Most managed (EC2) fleets."`
 	LocationsPerFleet int `yaml:"locations-per-fleet" default:"10" placeholder:"N" help:"Most locations of a fleet."`
 	CustomLocations   int `yaml:"custom-locations" default:"20" placeholder:"N" help:"Most custom locations."`
 	ComputesPerFleet  int `yaml:"computes-per-fleet" default:"100" placeholder:"N" help:"Most computes of an Anywhere fleet."`

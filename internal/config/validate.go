@@ -104,11 +104,23 @@ func (c Config) checkNumbers(wrong func(field, format string, args ...any)) {
 			wrong(d.field, "%v is less than a second", d.value)
 		}
 	}
+	for _, d := range []struct {
+		field string
+		value time.Duration
+	}{{"fleet-error-life", c.FleetErrorLife}, {"fleet-expiry", c.FleetExpiry}} {
+		if d.value < 0 {
+			wrong(d.field, "%v is less than 0", d.value)
+		}
+	}
+	if d, err := time.ParseDuration(c.FleetSpeed); c.FleetSpeed != "instant" && c.FleetSpeed != "realistic" && (err != nil || d < 0) {
+		wrong("fleet-speed", "%q is neither instant nor realistic nor a time such as 5s", c.FleetSpeed)
+	}
 	for _, n := range []struct {
 		field string
 		value int
 	}{
 		{"anywhere-fleets", c.AnywhereFleets},
+		{"managed-fleets", c.ManagedFleets},
 		{"locations-per-fleet", c.LocationsPerFleet},
 		{"custom-locations", c.CustomLocations},
 		{"computes-per-fleet", c.ComputesPerFleet},
