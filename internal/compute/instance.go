@@ -329,48 +329,53 @@ func (s *Service) lockOneTx(tx *store.Tx, key store.Key) error {
 	return lockInstances(tx, store.List(tx, []int64{int64(key)}))
 }
 
-// InstanceProcessesTx are the live processes of the given instances, in the order of their
-// keys, and the ids of those that ended other than normally and are still remembered.
-func (s *Service) InstanceProcessesTx(tx *store.Tx, computes []store.Key) (live []Process, ended map[string]Process, err error) {
-	if len(computes) == 0 {
-		return nil, nil, nil
+// LiveTx are the processes of the given instances that have not ended, in the order of their
+// keys.
+func (s *Service) LiveTx(tx *store.Tx, computes []store.Key) ([]Process, error) {
+	ended, err := processesWhere(tx, tx.In("compute", 1)+` AND status <> $2`, store.List(tx, ints(computes)), StatusEnded)
+	var list []Process
+	for _, e := range ended {
+		list = append(list, e.Process)
 	}
-	rows, err := tx.Query(`SELECT `+processColumns+` FROM process WHERE `+tx.In("compute", 1)+` ORDER BY key`, store.List(tx, ints(computes)))
-	if err != nil {
-		return nil, nil, err
-	}
-	defer rows.Close()
-	ended = map[string]Process{}
-	for rows.Next() {
-		p, err := scanProcess(rows)
-		if err != nil {
-			return nil, nil, err
-		}
-		if p.Status != StatusEnded {
-			live = append(live, p.Process)
-		} else if p.why != Normal {
-			ended[p.ProcessID] = p.Process
-		}
-	}
-	return live, ended, rows.Err()
+	return list, err
 }
 
-// ManagedTx are those of the given processes that run on instances.
-func (s *Service) ManagedTx(tx *store.Tx, processes []store.Key) (map[store.Key]Process, error) {
-	rows, err := tx.Query(`SELECT `+processColumns+` FROM process WHERE `+tx.In("key", 1)+` AND managed = 1`, store.List(tx, ints(processes)))
+// Ended is a process that has ended, and why.
+type Ended struct {
+	Process
+	Why EndReason
+}
+
+// EndedTx are those of the named processes of the given instances that have ended.
+func (s *Service) EndedTx(tx *store.Tx, computes []store.Key, ids []string) ([]Ended, error) {
+	return processesWhere(tx, tx.In("compute", 1)+` AND `+tx.In("process_id", 3)+` AND status = $2`, store.List(tx, ints(computes)), StatusEnded, store.List(tx, ids))
+}
+
+func processesWhere(tx *store.Tx, where string, args ...any) ([]Ended, error) {
+	rows, err := tx.Query(`SELECT `+processColumns+` FROM process WHERE `+where+` ORDER BY key`, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	managed := map[store.Key]Process{}
+	var list []Ended
 	for rows.Next() {
 		p, err := scanProcess(rows)
 		if err != nil {
 			return nil, err
 		}
+		list = append(list, Ended{p.Process, p.why})
+	}
+	return list, rows.Err()
+}
+
+// ManagedTx are those of the given processes that run on instances.
+func (s *Service) ManagedTx(tx *store.Tx, processes []store.Key) (map[store.Key]Process, error) {
+	list, err := processesWhere(tx, tx.In("key", 1)+` AND managed = 1`, store.List(tx, ints(processes)))
+	managed := make(map[store.Key]Process, len(list))
+	for _, p := range list {
 		managed[p.Key] = p.Process
 	}
-	return managed, rows.Err()
+	return managed, err
 }
 
 // Note is something that the agent of a process's host must know.
