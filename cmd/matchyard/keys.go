@@ -66,12 +66,20 @@ func dataStore(c config.Config) string {
 type createKeyCmd struct {
 	keysFlags
 	Name   string `arg:"" help:"What the key is for."`
-	Policy string `default:"full" placeholder:"POLICY" env:"-" help:"full, read-only, or names of operations separated by commas, as in Describe*,ListFleets. Default: full."`
+	Policy string `default:"full" placeholder:"POLICY" env:"-" help:"full, read-only, game-server, names of operations separated by commas, as in Describe*,ListFleets, or a policy document of IAM's form. @FILE reads it from a file. Default: full."`
 }
 
 func (k *createKeyCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+	policy := k.Policy
+	if name, ok := strings.CutPrefix(policy, "@"); ok {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return usageError{err}
+		}
+		policy = string(text)
+	}
 	return k.open(ctx, parsed, func(keys app.Keyring) error {
-		c, err := keys.Create(ctx, k.Name, k.Policy)
+		c, err := keys.Create(ctx, k.Name, policy)
 		if err != nil {
 			return err
 		}
@@ -96,7 +104,7 @@ func (k *listKeysCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout
 		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		_, _ = fmt.Fprintln(table, "KEY\tNAME\tPOLICY\tCREATED\tLAST USED\tSTATE")
 		for _, key := range list {
-			_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", key.ID, key.Name, strings.Join(key.Policy, ","), when(key.CreatedAt), when(key.LastUsedAt), state(key))
+			_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", key.ID, key.Name, key.Policy, when(key.CreatedAt), when(key.LastUsedAt), state(key))
 		}
 		return table.Flush()
 	})

@@ -26,12 +26,12 @@ func insert(tx *store.Tx, r row) error {
 
 // insertRoot adds a root key, unless its id is taken or there is another.
 func insertRoot(tx *store.Tx, id, stored string) (added bool, err error) {
-	n, err := insertWith(tx, row{Key: Key{ID: id, Name: rootName, Policy: Policy{Full}, Root: true}, stored: stored}, " ON CONFLICT DO NOTHING")
+	n, err := insertWith(tx, row{Key: Key{ID: id, Name: rootName, Policy: Policy{Terms: []string{Full}}, Root: true}, stored: stored}, " ON CONFLICT DO NOTHING")
 	return n == 1, err
 }
 
 func insertWith(tx *store.Tx, r row, suffix string) (int64, error) {
-	policy, err := json.Marshal([]string(r.Policy))
+	policy, err := json.Marshal(r.Policy)
 	if err != nil {
 		return 0, err
 	}

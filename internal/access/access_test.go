@@ -66,7 +66,7 @@ func TestAKeyIsCreatedListedFoundAndRevoked(t *testing.T) {
 			t.Fatal("a new key is not known")
 		}
 		a, _ := s.Lookup(t.Context(), c.ID)
-		if a.Name != "ci" || a.Temporary || a.Root || !a.Policy.Allows("DescribePlayerSessions") || a.Policy.Allows("CreateFleet") {
+		if a.Name != "ci" || a.Temporary || a.Root || !a.Policy.Allows(access.Request{Operation: "DescribePlayerSessions"}) || a.Policy.Allows(access.Request{Operation: "CreateFleet"}) {
 			t.Errorf("Lookup: %+v", a)
 		}
 		clock.Advance(time.Minute)
@@ -253,7 +253,7 @@ func TestRootKeyOfTheFirstStart(t *testing.T) {
 			t.Fatalf("the first start: %v, %v, %v", c.ID, made, err)
 		}
 		a, _ := s.Lookup(t.Context(), c.ID)
-		if !a.Root || a.Name != "root" || !a.Policy.Allows("CreateFleet") {
+		if !a.Root || a.Name != "root" || !a.Policy.Allows(access.Request{Operation: "CreateFleet"}) {
 			t.Errorf("%+v", a)
 		}
 		if again, made, err := s.EnsureRoot(t.Context(), "", ""); err != nil || made || again != (access.Credentials{}) {

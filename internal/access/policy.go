@@ -8,10 +8,14 @@ import (
 	"strings"
 )
 
-// Policy says which operations a key may call: those that any of its terms allows. A term
-// is "full", "read-only", the name of an operation, or a pattern of names with asterisks
-// ("Describe*"). The zero Policy allows nothing.
-type Policy []string
+// Policy says what a key may call: by a list of terms, or by a document in the form of
+// IAM's. A term is "full", "read-only", "game-server", the name of an operation, or a
+// pattern of names with asterisks ("Describe*"); terms allow their operations on every
+// resource. The zero Policy allows nothing.
+type Policy struct {
+	Terms    []string
+	Document *Document // nil: the terms say it
+}
 
 // Terms that stand for many operations.
 const (
@@ -19,7 +23,13 @@ const (
 	// ReadOnly allows what changes nothing and hands out no credentials: with those of
 	// handers a reader could make himself a game server or log on to a host.
 	ReadOnly = "read-only"
+	// GameServer allows what a machine with game servers calls: to register itself, to get
+	// its tokens, to leave.
+	GameServer = "game-server"
 )
+
+// ofGameServers are the operations of GameServer.
+var ofGameServers = [...]string{"RegisterCompute", "DeregisterCompute", "DescribeCompute", "GetComputeAuthToken"}
 
 // readers begin the names of operations that change nothing.
 var readers = [...]string{"Describe", "Get", "List", "Search", "Validate", "Resolve"}
@@ -27,29 +37,34 @@ var readers = [...]string{"Describe", "Get", "List", "Search", "Validate", "Reso
 // handers are readers that hand out credentials.
 var handers = [...]string{"GetComputeAccess", "GetComputeAuthToken", "GetInstanceAccess"}
 
-// ParsePolicy reads a policy: its terms as a JSON list, or separated by commas. Names may
-// have the prefix "gamelift:" that IAM policies give them. Operations are all there are; a
+// ParsePolicy reads a policy: a document, or its terms as a JSON list, or separated by
+// commas. Names may have the prefix "gamelift:" that IAM policies give them. Operations are all there are; a
 // term that names none of them is an error, and so is a policy without terms.
 func ParsePolicy(text string, operations []string) (Policy, error) {
+	if strings.HasPrefix(strings.TrimSpace(text), "{") {
+		d, err := ParseDocument(text, operations)
+		return Policy{Document: d}, err
+	}
 	terms, err := split(text)
 	if err != nil {
-		return nil, err
+		return Policy{}, err
 	}
 	var p Policy
 	var unknown []string
 	for _, term := range terms {
 		term = strings.TrimPrefix(strings.TrimSpace(term), "gamelift:")
-		if term != Full && term != ReadOnly && !slices.ContainsFunc(operations, func(op string) bool { return match(term, op) }) {
+		if term != Full && term != ReadOnly && term != GameServer && !slices.ContainsFunc(operations, func(op string) bool { return glob(term, op) }) {
 			unknown = append(unknown, fmt.Sprintf("%q", term))
 			continue
 		}
-		p = append(p, term)
+		p.Terms = append(p.Terms, term)
 	}
 	if len(unknown) > 0 {
-		return nil, fmt.Errorf("policy: no operation is named %s", strings.Join(unknown, ", "))
+		return Policy{}, fmt.Errorf("policy: no operation is named %s", strings.Join(unknown, ", "))
 	}
-	slices.Sort(p)
-	return slices.Compact(p), nil
+	slices.Sort(p.Terms)
+	p.Terms = slices.Compact(p.Terms)
+	return p, nil
 }
 
 func split(text string) ([]string, error) {
@@ -73,41 +88,52 @@ func split(text string) ([]string, error) {
 	return terms, nil
 }
 
-// Allows tells whether the policy allows an operation.
-func (p Policy) Allows(operation string) bool {
-	return slices.ContainsFunc(p, func(term string) bool {
+// Allows tells whether the policy allows a request.
+func (p Policy) Allows(r Request) bool {
+	if p.Document != nil {
+		return p.Document.Allows(r)
+	}
+	return slices.ContainsFunc(p.Terms, func(term string) bool {
 		switch term {
 		case Full:
 			return true
 		case ReadOnly:
-			return reads(operation)
+			return reads(r.Operation)
+		case GameServer:
+			return slices.Contains(ofGameServers[:], r.Operation)
 		default:
-			return match(term, operation)
+			return glob(term, r.Operation)
 		}
 	})
 }
 
 // String is the policy as ParsePolicy reads it.
-func (p Policy) String() string { return strings.Join(p, ",") }
+func (p Policy) String() string {
+	if p.Document != nil {
+		return p.Document.text
+	}
+	return strings.Join(p.Terms, ",")
+}
+
+// MarshalJSON is the document, or the list of terms.
+func (p Policy) MarshalJSON() ([]byte, error) {
+	if p.Document != nil {
+		return []byte(p.Document.text), nil
+	}
+	return json.Marshal(append([]string{}, p.Terms...))
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote, also when an operation it names is not known
+// any more.
+func (p *Policy) UnmarshalJSON(text []byte) (err error) {
+	if strings.HasPrefix(string(text), "{") {
+		p.Document, err = ParseDocument(string(text), nil)
+		return err
+	}
+	return json.Unmarshal(text, &p.Terms)
+}
 
 func reads(operation string) bool {
 	return slices.ContainsFunc(readers[:], func(verb string) bool { return strings.HasPrefix(operation, verb) }) &&
 		!slices.Contains(handers[:], operation)
-}
-
-// match tells whether a name fits a pattern, in which an asterisk is any text.
-func match(pattern, name string) bool {
-	first, rest, more := strings.Cut(pattern, "*")
-	if !more {
-		return pattern == name
-	}
-	name, ok := strings.CutPrefix(name, first)
-	for ok && more {
-		first, rest, more = strings.Cut(rest, "*")
-		if !more { // the last piece ends the name
-			return strings.HasSuffix(name, first)
-		}
-		_, name, ok = strings.Cut(name, first)
-	}
-	return ok
 }

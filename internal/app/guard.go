@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/matchyard/matchyard/internal/access"
+	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/awsapi"
 	"github.com/matchyard/matchyard/internal/config"
 	"github.com/matchyard/matchyard/internal/model"
@@ -42,6 +43,7 @@ func (a *App) guard(ctx context.Context, api *awsapi.Server) error {
 	}
 	a.signed = &awsapi.Signed{
 		Keys:     keys,
+		Home:     arn.Home{Region: a.config.Region, Account: a.config.Account},
 		Verifier: &sigv4.Verifier{Services: []string{model.SigningName}, Region: a.config.Region},
 		Logger:   a.logger,
 	}

@@ -3,14 +3,23 @@ package awsapi
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"strings"
 )
+
+// where tells where a request came from, and how.
+func where(r *http.Request) (from netip.Addr, secure bool) {
+	at, _ := netip.ParseAddrPort(r.RemoteAddr)
+	return at.Addr().Unmap(), r.TLS != nil
+}
 
 // Identity is who sent a request.
 type Identity struct {
 	AccessKeyID string // "" when the request carried none
 	Name        string // what the key's owner called it
 	Temporary   bool   // the key is of a session
+	From        netip.Addr
+	Secure      bool // it came by TLS
 }
 
 // Auth tells who sends a request, or refuses it.

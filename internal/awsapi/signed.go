@@ -10,6 +10,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/access"
 	"github.com/matchyard/matchyard/internal/apierr"
+	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/model"
 	"github.com/matchyard/matchyard/internal/sigv4"
 )
@@ -20,6 +21,7 @@ import (
 type Signed struct {
 	Keys     *access.Service
 	Verifier *sigv4.Verifier
+	Home     arn.Home         // of the ARNs that policies speak of
 	Now      func() time.Time // the wall clock, by which signatures age; nil: time.Now
 	Logger   *slog.Logger     // nil: slog.Default
 }
@@ -33,11 +35,12 @@ func (s *Signed) Authenticate(r *http.Request, body func() ([]byte, error)) (Ide
 		return Identity{AccessKeyID: id}, refusal(err)
 	}
 	s.used(r.Context(), id)
-	return Identity{AccessKeyID: id, Name: key.Name, Temporary: key.Temporary}, nil
+	from, secure := where(r)
+	return Identity{AccessKeyID: id, Name: key.Name, Temporary: key.Temporary, From: from, Secure: secure}, nil
 }
 
 // Authorize refuses what the policy of the caller's key does not allow.
-func (s *Signed) Authorize(ctx context.Context, id Identity, operation string, _ any) error {
+func (s *Signed) Authorize(ctx context.Context, id Identity, operation string, in any) error {
 	key, err := s.Keys.Lookup(ctx, id.AccessKeyID)
 	if errors.Is(err, access.ErrUnknown) { // it was revoked meanwhile
 		return refusal(sigv4.ErrUnknownKey)
@@ -45,7 +48,11 @@ func (s *Signed) Authorize(ctx context.Context, id Identity, operation string, _
 	if err != nil {
 		return err
 	}
-	return allow(key.Key, operation)
+	r := access.Request{Operation: operation, From: id.From, Secure: id.Secure, At: s.now()}
+	if key.Policy.Document != nil {
+		r.Resources = resources(s.Home, operation, in)
+	}
+	return allow(key.Key, r)
 }
 
 // dialing is the operation a key must be allowed to dial as a game server: it could get
@@ -62,7 +69,7 @@ func (s *Signed) Dial(ctx context.Context, query url.Values, live bool) error {
 		return refusal(err)
 	}
 	s.used(ctx, id)
-	return allow(key, dialing)
+	return allow(key, access.Request{Operation: dialing, Resources: [][]string{names(s.Home, "fleet", query.Get("FleetId"))}, At: s.now()})
 }
 
 func (s *Signed) now() time.Time {
@@ -108,13 +115,21 @@ func refusal(err error) error {
 
 // allow refuses what a policy does not allow. AccessDeniedException is what AWS answers for
 // IAM, whatever an operation declares (wire-protocol.md 3.3).
-func allow(key access.Key, operation string) error {
-	if key.Policy.Allows(operation) {
+func allow(key access.Key, r access.Request) error {
+	if key.Policy.Allows(r) {
 		return nil
 	}
 	return &apierr.Error{
 		Code: accessDenied, Status: http.StatusBadRequest,
-		Message: "Access key " + key.ID + " (" + key.Name + ") is not authorized to perform: " + model.SigningName + ":" + operation +
+		Message: "Access key " + key.ID + " (" + key.Name + ") is not authorized to perform: " + model.SigningName + ":" + r.Operation + on(r) +
 			" because its policy does not allow it.",
 	}
+}
+
+// on names what a request was about, for its refusal.
+func on(r access.Request) string {
+	if len(r.Resources) == 0 {
+		return ""
+	}
+	return " on resource " + r.Resources[0][0]
 }

@@ -362,7 +362,7 @@ func TestReadOnlyIsAsTheModelHasIt(t *testing.T) {
 	}
 	for _, o := range model.Operations {
 		hands := o.Name == "GetComputeAccess" || o.Name == "GetComputeAuthToken" || o.Name == "GetInstanceAccess"
-		if got, want := p.Allows(o.Name), o.ReadOnly() && !hands; got != want {
+		if got, want := p.Allows(access.Request{Operation: o.Name}), o.ReadOnly() && !hands; got != want {
 			t.Errorf("%s: %v, want %v", o.Name, got, want)
 		}
 	}
