@@ -23,6 +23,7 @@ import (
 // guard sets who may call: anyone in development, else whoever signs with a key. It sees to
 // it that there is a first key.
 func (a *App) guard(ctx context.Context, api *awsapi.Server) error {
+	api.Throttle = throttle(a.config)
 	if a.config.Dev {
 		api.Auth, api.Authorize = awsapi.Anyone{}, a.faults.inject
 		return nil
@@ -50,6 +51,21 @@ func (a *App) guard(ctx context.Context, api *awsapi.Server) error {
 	a.keys = keys
 	api.Auth, api.Authorize = a.signed, a.signed.Authorize
 	return nil
+}
+
+// throttle is how fast one key may call; nil when there is no limit.
+func throttle(c config.Config) *awsapi.Throttle {
+	if c.RateLimit == 0 && c.RateProfile != config.RatesOfAWS {
+		return nil
+	}
+	t := &awsapi.Throttle{PerKey: awsapi.Rate{Burst: float64(c.RateLimit), PerSecond: float64(c.RateLimit)}}
+	if c.RateProfile == config.RatesOfAWS {
+		t.PerOperation = awsapi.AWSRate
+		if c.RateLimit == 0 {
+			t.PerKey = awsapi.AWSTotal
+		}
+	}
+	return t
 }
 
 // accessRoom is the room of access keys, over a database.

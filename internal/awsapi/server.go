@@ -38,6 +38,9 @@ type Server struct {
 	// returns is answered as if the operation had returned it.
 	Authorize func(ctx context.Context, id Identity, op string, in any) error
 
+	// Throttle, when set, refuses those who call too fast, once it is known who calls.
+	Throttle *Throttle
+
 	// Observe, when set, is told of each finished request: the operation ("" when
 	// unknown), "json" or "cbor", "OK" or the error's code, and how long it took.
 	Observe func(op, protocol, code string, d time.Duration)
@@ -158,6 +161,11 @@ func (c *call) perform() error {
 	}
 	if c.identity, err = c.server.Auth.Authenticate(c.r, c.readBody); err != nil {
 		return err
+	}
+	if c.server.Throttle != nil {
+		if err := c.server.Throttle.Take(c.identity.AccessKeyID, name); err != nil {
+			return err
+		}
 	}
 	body, err := c.readBody()
 	if err != nil {

@@ -73,6 +73,11 @@ type Config struct {
 	ComputesPerFleet  int `yaml:"computes-per-fleet" default:"100" placeholder:"N" help:"Most computes of an Anywhere fleet."`
 	Aliases           int `yaml:"aliases" default:"100" placeholder:"N" help:"Most aliases."`
 
+	// RateLimit is how many requests a second one access key may send to this node, and
+	// RateProfile "aws" limits each operation as AWS publishes it. 0 and "none" limit nothing.
+	RateLimit   int    `yaml:"rate-limit" default:"0" placeholder:"N" help:"Most requests a second of one access key to a node; 0 for any number."`
+	RateProfile string `yaml:"rate-profile" default:"none" enum:"none,aws" help:"Limits of single operations: none, or aws for those that AWS publishes."`
+
 	// LogLevel is the least level that is logged; LogFormat is "text" or "json".
 	LogLevel  string `yaml:"log-level" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: debug, info, warn or error."`
 	LogFormat string `yaml:"log-format" default:"text" enum:"text,json" help:"Form of the log on standard error: text or json."`
@@ -110,6 +115,9 @@ const (
 	Manual = "manual"
 	Real   = "real"
 )
+
+// RatesOfAWS is a value of RateProfile.
+const RatesOfAWS = "aws"
 
 // StoreURL is the database to open.
 func (c Config) StoreURL() string {

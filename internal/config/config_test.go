@@ -159,6 +159,8 @@ func TestValidateNamesTheField(t *testing.T) {
 		{dev(func(c *config.Config) { c.Store = "mysql://u:secret@h/db" }), "store: want sqlite:PATH or postgres://"},
 		{dev(func(c *config.Config) { c.TLSCert = "x" }), "tls-cert: "},
 		{dev(func(c *config.Config) { c.LogLevel = "loud" }), "log-level: "},
+		{dev(func(c *config.Config) { c.RateProfile = "some" }), "rate-profile: "},
+		{dev(func(c *config.Config) { c.RateLimit = -1 }), "rate-limit: "},
 		{dev(func(c *config.Config) { c.LogFormat = "xml" }), "log-format: "},
 		{dev(func(c *config.Config) { c.RootAccessKeyID = "x" }), "root-access-key-id: "},
 		{dev(func(c *config.Config) { c.Sinks = []webhook.Sink{{Name: "a", Kind: webhook.SQS}} }), ""},

@@ -47,6 +47,12 @@ func (c Config) Validate() error {
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
 		wrong("log-level", "%q is none of debug, info, warn, error", c.LogLevel)
 	}
+	if !slices.Contains([]string{"none", RatesOfAWS}, c.RateProfile) {
+		wrong("rate-profile", "%q is neither none nor aws", c.RateProfile)
+	}
+	if c.RateLimit < 0 {
+		wrong("rate-limit", "%d is less than 0", c.RateLimit)
+	}
 	if !slices.Contains([]string{"text", "json"}, c.LogFormat) {
 		wrong("log-format", "%q is neither text nor json", c.LogFormat)
 	}
