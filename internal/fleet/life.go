@@ -50,6 +50,9 @@ func (s *Service) AdvanceTx(tx *store.Tx, id arn.FleetID, at arn.Location, to ty
 	if goal < 0 {
 		return fmt.Errorf("fleet %s cannot be advanced to %q", id, to)
 	}
+	if making, err := s.makingTx(tx, id, at); !making {
+		return err
+	}
 	return s.lifeTx(tx, id, at, func(_ Fleet, p place, waiting []step) (more []step, hurry bool) {
 		if !beingMade(p.status) {
 			return nil, false
@@ -66,6 +69,9 @@ func (s *Service) AdvanceTx(tx *store.Tx, id arn.FleetID, at arn.Location, to ty
 // StepEventTx records an event of a fleet's creation, and what the step said (its log), in
 // its place among the states that AdvanceTx was told.
 func (s *Service) StepEventTx(tx *store.Tx, id arn.FleetID, code types.EventCode, message, log string) error {
+	if making, err := s.makingTx(tx, id, s.homePlace()); !making {
+		return err
+	}
 	return s.lifeTx(tx, id, s.homePlace(), func(_ Fleet, p place, _ []step) ([]step, bool) {
 		if !beingMade(p.status) {
 			return nil, false
@@ -109,6 +115,17 @@ func (s *Service) GoneTx(tx *store.Tx, id arn.FleetID, at arn.Location) error {
 		}
 		return []step{{status: types.FleetStatusTerminated}}, false
 	})
+}
+
+// makingTx tells whether a location is on its way to ACTIVE, without locking anything: what
+// has ended cannot begin again. Hosts repeat themselves, and on ACTIVE fleets nobody is to
+// wait for that.
+func (s *Service) makingTx(tx *store.Tx, id arn.FleetID, at arn.Location) (bool, error) {
+	status, err := s.LocationTx(tx, id, at)
+	if errors.Is(err, store.ErrNoRows) {
+		return false, nil
+	}
+	return beingMade(status), err
 }
 
 // reached is how far the hosts are, as an index into creation, whatever is shown. An unknown

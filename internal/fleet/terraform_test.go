@@ -153,11 +153,18 @@ func TestTerraformFleet(t *testing.T) {
 				name      string
 				got, want any
 			}{
-				{"build_id", a.BuildId, in.BuildId}, {"build_arn", a.BuildArn, home.Build(arn.BuildID(*in.BuildId))}, {"description", a.Description, in.Description},
-				{"log_paths", len(a.LogPaths), 0}, {"metric_groups", a.MetricGroups, in.MetricGroups}, {"name", a.Name, in.Name}, {"fleet_type", a.FleetType, in.FleetType},
-				{"instance_role_arn", a.InstanceRoleArn, in.InstanceRoleArn}, {"ec2_instance_type", a.InstanceType, in.EC2InstanceType},
+				{"build_id", a.BuildId, in.BuildId},
+				{"build_arn", a.BuildArn, home.Build(arn.BuildID(*in.BuildId))},
+				{"description", a.Description, in.Description},
+				{"log_paths", len(a.LogPaths), 0},
+				{"metric_groups", a.MetricGroups, in.MetricGroups},
+				{"name", a.Name, in.Name},
+				{"fleet_type", a.FleetType, in.FleetType},
+				{"instance_role_arn", a.InstanceRoleArn, in.InstanceRoleArn},
+				{"ec2_instance_type", a.InstanceType, in.EC2InstanceType},
 				{"new_game_session_protection_policy", a.NewGameSessionProtectionPolicy, in.NewGameSessionProtectionPolicy},
-				{"operating_system", a.OperatingSystem, types.OperatingSystemAmazonLinux2023}, {"script_id", a.ScriptId, in.ScriptId},
+				{"operating_system", a.OperatingSystem, types.OperatingSystemAmazonLinux2023},
+				{"script_id", a.ScriptId, in.ScriptId},
 				{"certificate_configuration", a.CertificateConfiguration, in.CertificateConfiguration},
 				{"resource_creation_limit_policy", a.ResourceCreationLimitPolicy, in.ResourceCreationLimitPolicy},
 			} {
