@@ -59,3 +59,18 @@ func writeLocation(at *types.S3Location) (*string, error) {
 	text, err := json.Marshal(at)
 	return new(string(text)), err
 }
+
+func insertBuild(tx *store.Tx, b Build, tail int64) error {
+	source, err := writeLocation(b.source)
+	if err != nil {
+		return err
+	}
+	work := 0
+	if source != nil {
+		work = 1
+	}
+	_, err = tx.Exec(`INSERT INTO build (key, tail, name, version, status, os, sdk, source, size, work, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10)`,
+		b.Key, tail, b.Name, b.Version, string(b.Status), string(b.OS), b.ServerSDK, source, work, tx.NowMs())
+	return err
+}

@@ -70,6 +70,7 @@ CREATE TABLE build_part (
     at       BIGINT NOT NULL,
     PRIMARY KEY (upload, number)
 );
+CREATE INDEX build_part_blob ON build_part (blob);
 
 CREATE TABLE script (
     key        BIGINT PRIMARY KEY,
