@@ -34,10 +34,10 @@ func (s *Service) AddInstancesTx(tx *store.Tx, list []Instance) ([]store.Key, er
 	keys, rows := make([]store.Key, len(list)), make([][]any, len(list))
 	for i, n := range list {
 		keys[i] = tx.NewKey()
-		rows[i] = []any{keys[i], n.Fleet.Key, n.Fleet.ID, n.Name, n.Location, n.IPAddress, n.DNSName, tx.NowMs(), string(n.Type), string(n.OS)}
+		rows[i] = []any{keys[i], n.Fleet.Key, n.Fleet.ID, n.Name, n.Location, n.IPAddress, n.DNSName, tx.NowMs(), string(n.Type), string(n.OS), 1, 1, 0, 0, 0, 0}
 	}
 	return keys, tx.InsertMany(`INSERT INTO compute (key, fleet, fleet_id, name, location, ip_address, dns_name, created_at, kind, os,
-		agent, managed, ready, free, hosting, activating) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 1, 0, 0, 0, 0)`, rows)
+		agent, managed, ready, free, hosting, activating) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`, rows)
 }
 
 // Cordon is how far an instance is kept from game sessions.

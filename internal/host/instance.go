@@ -97,13 +97,13 @@ func (s *Service) addTx(tx *store.Tx, list []newInstance) ([]store.Key, error) {
 		c := computes[i]
 		rows[i] = []any{
 			keys[i], c.Name, n.fleet.Key, n.fleet.ID, n.location, n.host.key, made[i], c.IPAddress, c.DNSName, string(c.Type), string(c.OS),
-			run, pending, tx.NowMs(),
+			run, pending, tx.NowMs(), tx.NowMs(), 0, 1, 0,
 		}
 		hosts[n.host.key] = true
 	}
 	notify(tx, hosts)
 	return keys, tx.InsertMany(`INSERT INTO instance (key, id, fleet, fleet_id, location, host, compute, ip, dns_name, kind, os, desired, actual, made_at,
-		at, ready, rev, told) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, 0, 1, 0)`, rows)
+		at, ready, rev, told) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`, rows)
 }
 
 // stopTx begins the end of an instance: its processes are asked to end, and its agent ends
