@@ -20,6 +20,7 @@ import (
 type keysCmd struct {
 	Create createKeyCmd `cmd:"" help:"Make an access key and print it; its secret is shown only now."`
 	List   listKeysCmd  `cmd:"" help:"List all access keys, the revoked ones too."`
+	Rotate rotateKeyCmd `cmd:"" help:"Make a key like another, which ends after a while."`
 	Revoke revokeKeyCmd `cmd:"" help:"End an access key for good."`
 }
 
@@ -91,6 +92,22 @@ func (k *createKeyCmd) Run(ctx context.Context, parsed *kong.Context, out *stdou
 func printCredentials(out *stdout, c access.Credentials) error {
 	_, err := fmt.Fprintf(out, "AWS_ACCESS_KEY_ID=%s\nAWS_SECRET_ACCESS_KEY=%s\n", c.ID, string(c.Secret))
 	return err
+}
+
+type rotateKeyCmd struct {
+	keysFlags
+	ID      string        `arg:"" help:"The key that is to be replaced."`
+	Overlap time.Duration `default:"24h" env:"-" help:"How long the old key goes on. Default: 24h."`
+}
+
+func (k *rotateKeyCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+	return k.open(ctx, parsed, func(keys app.Keyring) error {
+		c, err := keys.Rotate(ctx, k.ID, k.Overlap)
+		if err != nil {
+			return err
+		}
+		return printCredentials(out, c)
+	})
 }
 
 type listKeysCmd struct{ keysFlags }

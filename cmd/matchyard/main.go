@@ -27,13 +27,14 @@ const (
 
 // commands are all commands; each has a Run method, whose error is the exit code's reason.
 type commands struct {
-	Dev     devCmd     `cmd:"" help:"Run a server for development: any credentials, loopback only, a clock one can turn."`
-	Serve   serveCmd   `cmd:"" help:"Run a server for production: signed requests only."`
-	Keys    keysCmd    `cmd:"" help:"Manage the access keys of a server for production."`
-	Demo    demoCmd    `cmd:"" help:"Show a game session from its first player to its end, with a real game server."`
-	Explain explainCmd `cmd:"" help:"Tell why something went as it did."`
-	Bench   benchCmd   `cmd:"" help:"Measure the speed of whole paths on this machine."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Dev       devCmd       `cmd:"" help:"Run a server for development: any credentials, loopback only, a clock one can turn."`
+	Serve     serveCmd     `cmd:"" help:"Run a server for production: signed requests only."`
+	Keys      keysCmd      `cmd:"" help:"Manage the access keys of a server for production."`
+	Demo      demoCmd      `cmd:"" help:"Show a game session from its first player to its end, with a real game server."`
+	Explain   explainCmd   `cmd:"" help:"Tell why something went as it did."`
+	Flexmatch flexmatchCmd `cmd:"" help:"Try matchmaking rule sets without a server: validate, evaluate, simulate, compare."`
+	Bench     benchCmd     `cmd:"" help:"Measure the speed of whole paths on this machine."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
 // usageError is an error of the user's, for exit code 2.

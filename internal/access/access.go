@@ -30,8 +30,18 @@ type Service struct {
 	// it cannot be stored as a hash, and whoever can read the database can then sign as
 	// anybody.
 	SealKey []byte
+	// Audit is told of keys that are made and revoked, in the same transaction. May be nil.
+	Audit *Audit
 
 	cache cache
+}
+
+// auditTx tells the audit log what became of a key.
+func (s *Service) auditTx(tx *store.Tx, operation, id, name string) error {
+	if s.Audit == nil {
+		return nil
+	}
+	return s.Audit.AppendTx(tx, Entry{Operation: operation, Resources: []string{id}, Name: name, Outcome: "OK"})
 }
 
 // Key is an access key without its secret.
@@ -97,9 +107,12 @@ func (s *Service) create(ctx context.Context, r row, policy string) (c Credentia
 	err = s.DB.Write(ctx, func(tx *store.Tx) error {
 		if r.Temporary {
 			r.ExpiresAt = tx.Now.Add(r.life)
-			if _, err := tx.Exec(`DELETE FROM access_key WHERE expires_at < $1`, tx.Now.Add(-keptExpired).UnixMilli()); err != nil {
+			if _, err := tx.Exec(`DELETE FROM access_key WHERE expires_at < $1 AND token_sum IS NOT NULL`, tx.Now.Add(-keptExpired).UnixMilli()); err != nil {
 				return err
 			}
+		}
+		if err := s.auditTx(tx, "keys:Create", r.ID, r.Name); err != nil {
+			return err
 		}
 		return insert(tx, r)
 	})
@@ -131,9 +144,56 @@ func (s *Service) Revoke(ctx context.Context, id string) error {
 		if err == nil && n == 0 {
 			err = fmt.Errorf("%w: %q", ErrUnknown, id)
 		}
+		if err != nil {
+			return err
+		}
 		tx.Notify(channel, id)
-		return err
+		return s.auditTx(tx, "keys:Revoke", id, "")
 	})
+}
+
+// Rotate makes a key with the name and the policy of another, which ends after the overlap.
+// The error is ErrUnknown when there is no such key or it is revoked, and temporary keys
+// cannot be rotated.
+func (s *Service) Rotate(ctx context.Context, id string, overlap time.Duration) (c Credentials, err error) {
+	if overlap < 0 {
+		return c, fmt.Errorf("overlap: %v is less than 0", overlap)
+	}
+	if !plausible(id) {
+		return c, fmt.Errorf("%w: %q", ErrUnknown, id)
+	}
+	c = newCredentials(false)
+	stored, err := s.seal(c.ID, c.Secret)
+	if err != nil {
+		return Credentials{}, err
+	}
+	defer s.cache.forget()
+	err = s.DB.Write(ctx, func(tx *store.Tx) error {
+		old, err := byID(tx, id, tx.ForUpdate())
+		switch {
+		case errors.Is(err, store.ErrNoRows) || err == nil && !old.RevokedAt.IsZero():
+			return fmt.Errorf("%w: %q", ErrUnknown, id)
+		case err != nil:
+			return err
+		case old.Temporary || old.Root:
+			return fmt.Errorf("access key %s cannot be rotated: it is temporary, or the root key", id)
+		}
+		if _, err := tx.Exec(`UPDATE access_key SET expires_at = $2 WHERE id = $1 AND (expires_at IS NULL OR expires_at > $2)`, id, tx.Now.Add(overlap).UnixMilli()); err != nil {
+			return err
+		}
+		tx.Notify(channel, id)
+		if err := s.auditTx(tx, "keys:Rotate", id, old.Name); err != nil {
+			return err
+		}
+		if err := s.auditTx(tx, "keys:Create", c.ID, old.Name); err != nil {
+			return err
+		}
+		return insert(tx, row{Key: Key{ID: c.ID, Name: old.Name, Policy: old.Policy}, stored: stored})
+	})
+	if err != nil {
+		return Credentials{}, err
+	}
+	return c, nil
 }
 
 // EnsureRoot sees to it that there is a key that may call everything.

@@ -49,6 +49,7 @@ func (a *App) guard(ctx context.Context, api *awsapi.Server) error {
 		Logger:   a.logger,
 	}
 	a.keys = keys
+	api.Home, api.Audit = a.signed.Home, keys.Audit.Append
 	api.Auth, api.Authorize = a.signed, a.signed.Authorize
 	return nil
 }
@@ -74,11 +75,13 @@ func accessRoom(db *store.DB, c config.Config) (*access.Service, error) {
 	for _, o := range model.Operations {
 		keys.Operations = append(keys.Operations, o.Name)
 	}
+	keys.Audit = &access.Audit{DB: db}
 	if c.SealKeyFile == "" {
 		return keys, nil
 	}
 	var err error
 	keys.SealKey, err = readSealKey(c.SealKeyFile)
+	keys.Audit.SealKey = keys.SealKey
 	return keys, err
 }
 

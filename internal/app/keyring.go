@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/matchyard/matchyard/internal/access"
@@ -30,7 +31,20 @@ type Keyring interface {
 	Create(ctx context.Context, name, policy string) (access.Credentials, error)
 	List(ctx context.Context) ([]access.Key, error)
 	Revoke(ctx context.Context, id string) error
+	Rotate(ctx context.Context, id string, overlap time.Duration) (access.Credentials, error)
+	// Entries are those of the audit log after a number, and Verify its check.
+	Entries(ctx context.Context, after int64, limit int) ([]access.Logged, error)
+	Verify(ctx context.Context) (entries int64, err error)
 }
+
+// localKeyring is the Keyring of a database that this process has open.
+type localKeyring struct{ *access.Service }
+
+func (k localKeyring) Entries(ctx context.Context, after int64, limit int) ([]access.Logged, error) {
+	return k.Audit.List(ctx, after, limit)
+}
+
+func (k localKeyring) Verify(ctx context.Context) (int64, error) { return k.Audit.Verify(ctx) }
 
 // OpenKeyring reaches the keys of the server with that configuration. Call done at the end.
 func OpenKeyring(ctx context.Context, c config.Config) (k Keyring, done func() error, err error) {
@@ -52,7 +66,7 @@ func OpenKeyring(ctx context.Context, c config.Config) (k Keyring, done func() e
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}
-	return keys, db.Close, nil
+	return localKeyring{keys}, db.Close, nil
 }
 
 // openKeySocket listens in the server's folder, if it has one. A name too long for a socket
@@ -108,6 +122,25 @@ func keyHandler(keys Keyring) http.Handler {
 		c, err := keys.Create(r.Context(), q.Get("name"), q.Get("policy"))
 		answerKeys(w, revealed{c.ID, string(c.Secret)}, err)
 	})
+	mux.HandleFunc("POST /keys/{id}/rotate", func(w http.ResponseWriter, r *http.Request) {
+		overlap, err := time.ParseDuration(r.URL.Query().Get("overlap"))
+		if err != nil {
+			answerKeys(w, nil, err)
+			return
+		}
+		c, err := keys.Rotate(r.Context(), r.PathValue("id"), overlap)
+		answerKeys(w, revealed{c.ID, string(c.Secret)}, err)
+	})
+	mux.HandleFunc("GET /audit", func(w http.ResponseWriter, r *http.Request) {
+		after, _ := strconv.ParseInt(r.URL.Query().Get("after"), 10, 64)
+		limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+		list, err := keys.Entries(r.Context(), after, limit)
+		answerKeys(w, list, err)
+	})
+	mux.HandleFunc("GET /audit/verify", func(w http.ResponseWriter, r *http.Request) {
+		n, err := keys.Verify(r.Context())
+		answerKeys(w, n, err)
+	})
 	mux.HandleFunc("DELETE /keys/{id}", func(w http.ResponseWriter, r *http.Request) {
 		answerKeys(w, struct{}{}, keys.Revoke(r.Context(), r.PathValue("id")))
 	})
@@ -158,6 +191,22 @@ func (k *remoteKeyring) List(ctx context.Context) (list []access.Key, err error)
 
 func (k *remoteKeyring) Revoke(ctx context.Context, id string) error {
 	return k.do(ctx, http.MethodDelete, "/keys/"+url.PathEscape(id), &struct{}{})
+}
+
+func (k *remoteKeyring) Rotate(ctx context.Context, id string, overlap time.Duration) (access.Credentials, error) {
+	var c revealed
+	err := k.do(ctx, http.MethodPost, "/keys/"+url.PathEscape(id)+"/rotate?overlap="+url.QueryEscape(overlap.String()), &c)
+	return access.Credentials{ID: c.ID, Secret: access.Secret(c.Secret)}, err
+}
+
+func (k *remoteKeyring) Entries(ctx context.Context, after int64, limit int) (list []access.Logged, err error) {
+	err = k.do(ctx, http.MethodGet, fmt.Sprintf("/audit?after=%d&limit=%d", after, limit), &list)
+	return list, err
+}
+
+func (k *remoteKeyring) Verify(ctx context.Context) (n int64, err error) {
+	err = k.do(ctx, http.MethodGet, "/audit/verify", &n)
+	return n, err
 }
 
 func (k *remoteKeyring) do(ctx context.Context, method, path string, v any) error {

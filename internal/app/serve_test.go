@@ -2,10 +2,12 @@ package app_test
 
 import (
 	"encoding/base64"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 
@@ -95,6 +97,75 @@ func TestAServerForProductionChecksWhoCalls(t *testing.T) {
 				}
 				if err := keys.Revoke(ctx, "AKIANOBODY"); err == nil {
 					t.Error("a key that is not there is revoked")
+				}
+			})
+		}
+	}
+}
+
+// A key whose policy allows one operation on one fleet can do nothing else, and what it
+// tried to change is in the audit log.
+func TestAKeyForOneFleet(t *testing.T) {
+	for _, database := range []string{"sqlite", "postgres"} {
+		for _, protocol := range []string{"cbor", "json"} {
+			t.Run(database+"/"+protocol, func(t *testing.T) {
+				s, c := production(t, database, protocol == "json")
+				ctx := t.Context()
+				mine := arena(t, s.Client)
+				other := "fleet-11111111-2222-3333-4444-555555555555"
+				keys, done, err := app.OpenKeyring(ctx, c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() {
+					if err := done(); err != nil {
+						t.Error(err)
+					}
+				}()
+				key, err := keys.Create(ctx, "watcher", fmt.Sprintf(`{"Version": "2012-10-17", "Statement": {"Effect": "Allow",
+					"Action": "gamelift:DescribePlayerSessions", "Resource": "arn:aws:gamelift:*:*:fleet/%s"}}`, mine))
+				if err != nil {
+					t.Fatal(err)
+				}
+				as := s.ClientOf(key.ID, string(key.Secret), protocol == "json")
+				session := func(fleet string) *gamelift.DescribePlayerSessionsInput {
+					return &gamelift.DescribePlayerSessionsInput{GameSessionId: new("arn:aws:gamelift:" + c.Region + "::gamesession/" + fleet + "/gsess-1")}
+				}
+				_, err = as.DescribePlayerSessions(ctx, session(mine))
+				refused(t, err, "NotFoundException") // allowed: the game session is not there
+				_, err = as.DescribePlayerSessions(ctx, session(other))
+				refused(t, err, "AccessDeniedException", other)
+				_, err = as.DescribePlayerSessions(ctx, &gamelift.DescribePlayerSessionsInput{PlayerId: new("ann")})
+				refused(t, err, "AccessDeniedException")
+				_, err = as.DescribeGameSessions(ctx, &gamelift.DescribeGameSessionsInput{FleetId: &mine})
+				refused(t, err, "AccessDeniedException", "DescribeGameSessions", mine)
+				_, err = as.DeleteFleet(ctx, &gamelift.DeleteFleetInput{FleetId: &mine})
+				refused(t, err, "AccessDeniedException", "DeleteFleet")
+
+				fresh, err := keys.Rotate(ctx, key.ID, time.Hour)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = s.ClientOf(fresh.ID, string(fresh.Secret), protocol == "json").DescribePlayerSessions(ctx, session(mine))
+				refused(t, err, "NotFoundException")
+
+				n, err := keys.Verify(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				log, err := keys.Entries(ctx, 0, 100)
+				if err != nil || int64(len(log)) != n {
+					t.Fatalf("%d entries of %d, %v", len(log), n, err)
+				}
+				var told []string
+				for _, e := range log {
+					if e.Operation == "DeleteFleet" || strings.HasPrefix(e.Operation, "Describe") {
+						told = append(told, fmt.Sprint(e.Operation, e.Key == key.ID, e.Name, e.Resources, e.Outcome, e.From, e.Request != ""))
+					}
+				}
+				want := fmt.Sprintf("DeleteFleettruewatcher[arn:aws:gamelift:%s:%s:fleet/%s]AccessDeniedException127.0.0.1true", c.Region, c.Account, mine)
+				if got := strings.Join(told, "\n"); got != want {
+					t.Errorf("the audit log has\n%s, want\n%s", got, want)
 				}
 			})
 		}

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/matchyard/matchyard/internal/access"
+	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/awsapi/codec"
 	"github.com/matchyard/matchyard/internal/model"
 )
@@ -27,6 +29,7 @@ import (
 type Server struct {
 	Operations []Operation
 	Auth       Auth             // needed
+	Home       arn.Home         // of the ARNs in the audit log
 	Logger     *slog.Logger     // nil: slog.Default
 	Now        func() time.Time // measures durations; nil: time.Now
 
@@ -37,6 +40,11 @@ type Server struct {
 	// Authorize, when set, is asked before each operation with its checked input. What it
 	// returns is answered as if the operation had returned it.
 	Authorize func(ctx context.Context, id Identity, op string, in any) error
+
+	// Audit, when set, is told of each request that changes something which lasts: not of
+	// those that only look, and not of the sessions, players and tickets that come and go by
+	// the thousand. It is told before the answer is sent, also of what was refused.
+	Audit func(ctx context.Context, e access.Entry) error
 
 	// Throttle, when set, refuses those who call too fast, once it is known who calls.
 	Throttle *Throttle
@@ -87,6 +95,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.body = in
 	c.answer = *out
 	status := c.run()
+	c.audit()
 	*out = c.answer
 	c.send(w, status)
 	c.report()
@@ -104,6 +113,7 @@ type call struct {
 	protocol  codec.Protocol
 	op        *endpoint // nil when unknown
 	identity  Identity
+	in        any // nil until it was read
 
 	body    *[]byte
 	bodyErr error
@@ -176,6 +186,7 @@ func (c *call) perform() error {
 	if err := inPlan.Decode(c.protocol, body, in); err != nil {
 		return err
 	}
+	c.in = in
 	if c.server.Authorize != nil {
 		if err := c.server.Authorize(c, c.identity, name, in); err != nil {
 			return err
@@ -195,6 +206,34 @@ func (c *call) perform() error {
 		c.answer = outPlan.Append(c.answer, c.protocol, out)
 	}
 	return nil
+}
+
+// audit tells the audit log of a request that was read. That it cannot is said in the log:
+// what the request did is done.
+func (c *call) audit() {
+	if c.server.Audit == nil || c.in == nil || c.op.facts.ReadOnly() || passing[c.op.Name()] {
+		return
+	}
+	e := access.Entry{
+		Key: c.identity.AccessKeyID, Name: c.identity.Name, Request: c.requestID, Operation: c.op.Name(), Outcome: c.code,
+	}
+	if c.identity.From.IsValid() {
+		e.From = c.identity.From.String()
+	}
+	for _, names := range resources(c.server.Home, c.op.Name(), c.in) {
+		e.Resources = append(e.Resources, names[0])
+	}
+	if err := c.server.Audit(context.WithoutCancel(c.r.Context()), e); err != nil {
+		c.server.Logger.LogAttrs(c.r.Context(), slog.LevelError, "not in the audit log", slog.String("request_id", c.requestID), slog.Any("error", err))
+	}
+}
+
+// passing are operations whose work comes and goes by the thousand.
+var passing = map[string]bool{
+	"CreatePlayerSession": true, "CreatePlayerSessions": true, "CreateGameSession": true, "UpdateGameSession": true,
+	"StartGameSessionPlacement": true, "StopGameSessionPlacement": true,
+	"StartMatchmaking": true, "StopMatchmaking": true, "AcceptMatch": true, "StartMatchBackfill": true,
+	"ClaimGameServer": true, "RegisterGameServer": true, "UpdateGameServer": true, "DeregisterGameServer": true,
 }
 
 // Header values that are the same in every answer.
