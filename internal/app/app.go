@@ -251,7 +251,7 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	if a.admin != nil {
 		serve("admin", a.adminSrv, a.admin)
 	}
-	keySrv := adminServer(keyHandler(a.keys), a.logger)
+	keySrv := adminServer(keyHandler(localKeyring{a.keys}), a.logger)
 	if a.keySocket != nil {
 		serve("keys", keySrv, a.keySocket)
 	}
