@@ -475,8 +475,8 @@ func TestPortSettings(t *testing.T) {
 		port := func(n int32) types.IpPermission {
 			return types.IpPermission{FromPort: &n, ToPort: &n, IpRange: new("0.0.0.0/0"), Protocol: types.IpProtocolTcp}
 		}
-		update := func(close, open []types.IpPermission) error {
-			_, err := r.UpdateFleetPortSettings(ctx, &gamelift.UpdateFleetPortSettingsInput{FleetId: new(string(id)), InboundPermissionRevocations: close, InboundPermissionAuthorizations: open})
+		update := func(shut, open []types.IpPermission) error {
+			_, err := r.UpdateFleetPortSettings(ctx, &gamelift.UpdateFleetPortSettingsInput{FleetId: new(string(id)), InboundPermissionRevocations: shut, InboundPermissionAuthorizations: open})
 			return err
 		}
 		refused(t, "while NEW", update(nil, []types.IpPermission{port(3000)}), badStatus, "NEW")
