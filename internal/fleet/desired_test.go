@@ -2,8 +2,10 @@ package fleet_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -323,6 +325,53 @@ func TestTheServiceOwnsTheMinimum(t *testing.T) {
 		r.has(id, "us-west-2", 2, 2, 2)
 		if got := r.capacityAt(id, "us-west-2").ManagedCapacityConfiguration; got.ZeroCapacityStrategy != types.ZeroCapacityStrategyManual || *got.ScaleInAfterInactivityMinutes != 5 {
 			t.Errorf("configuration %s", show(got))
+		}
+	})
+}
+
+// TestCapacityUnderCrossfire: callers, policies and those who want game sessions change one
+// location at once; what comes out always fits together, and each change was told once.
+func TestCapacityUnderCrossfire(t *testing.T) {
+	each(t, func(r *rooms) {
+		ctx := r.t.Context()
+		id := r.zeroFleet(nil)
+		var wg sync.WaitGroup
+		for n := range 6 {
+			wg.Go(func() {
+				for i := range 15 {
+					var err error
+					switch (n + i) % 3 {
+					case 0:
+						_, err = r.UpdateFleetCapacity(ctx, &gamelift.UpdateFleetCapacityInput{FleetId: new(string(id)), DesiredInstances: new(int32(i % 2 * 3)), MaxSize: new(int32(3))})
+					case 1:
+						err = r.SessionWanted(ctx, id, "us-west-2")
+					case 2:
+						err = r.DB.Write(ctx, func(tx *store.Tx) error { return r.SetDesiredTx(tx, id, "us-west-2", int32(i), "policy") })
+					}
+					if err != nil {
+						r.t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		c := r.capacityAt(id, "us-west-2").InstanceCounts
+		if *c.MINIMUM != min(*c.DESIRED, 1) || *c.DESIRED > *c.MAXIMUM {
+			r.t.Errorf("capacity %s", show(c))
+		}
+		was := int32(1)
+		told := events(r, id, types.EventCodeFleetScalingEvent)
+		slices.Reverse(told)
+		for _, message := range told[1:] { // the first set the strategy
+			var from, to int32
+			_, words, _ := strings.Cut(message, "desired instances ")
+			if _, err := fmt.Sscanf(words, "%d to %d,", &from, &to); err != nil || from != was {
+				r.t.Errorf("%q after %d instances (%v)", message, was, err)
+			}
+			was = to
+		}
+		if was != *c.DESIRED {
+			r.t.Errorf("told of %d instances, and there are to be %d", was, *c.DESIRED)
 		}
 	})
 }
