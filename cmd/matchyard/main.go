@@ -30,7 +30,9 @@ type commands struct {
 	Dev       devCmd       `cmd:"" help:"Run a server for development: any credentials, loopback only, a clock one can turn."`
 	Serve     serveCmd     `cmd:"" help:"Run a server for production: signed requests only."`
 	Keys      keysCmd      `cmd:"" help:"Manage the access keys of a server for production."`
+	Audit     auditCmd     `cmd:"" help:"Read the log of changes of a server for production."`
 	Demo      demoCmd      `cmd:"" help:"Show a game session from its first player to its end, with a real game server."`
+	Ping      pingCmd      `cmd:"" help:"Measure the latency to the beacons of locations."`
 	Explain   explainCmd   `cmd:"" help:"Tell why something went as it did."`
 	Flexmatch flexmatchCmd `cmd:"" help:"Try matchmaking rule sets without a server: validate, evaluate, simulate, compare."`
 	Bench     benchCmd     `cmd:"" help:"Measure the speed of whole paths on this machine."`

@@ -20,6 +20,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/access"
 	"github.com/matchyard/matchyard/internal/awsapi"
+	"github.com/matchyard/matchyard/internal/beacon"
 	"github.com/matchyard/matchyard/internal/config"
 	"github.com/matchyard/matchyard/internal/gateway"
 	"github.com/matchyard/matchyard/internal/listen"
@@ -45,6 +46,7 @@ type App struct {
 	faults   faults     // of a development server
 	draining atomic.Bool
 
+	beacon   *beacon.Server // nil when there is none
 	events   *webhook.Server
 	gateway  *gateway.Server
 	listener *listen.Listener
@@ -95,6 +97,9 @@ func (a *App) open(ctx context.Context) error {
 	a.rooms = wire(a.db, a.config, a.Endpoint)
 	a.duties = a.rooms.duties()
 	a.metrics = metrics.New(a.config.Version)
+	if err := a.openBeacon(); err != nil {
+		return err
+	}
 	api := &awsapi.Server{Operations: operations(a.rooms), Logger: a.logger, Observe: a.metrics.Request}
 	if err := a.guard(ctx, api); err != nil {
 		return err
@@ -231,10 +236,17 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var running sync.WaitGroup
-	failed := make(chan error, 4)
+	failed := make(chan error, 5)
 	running.Go(func() { a.sweep(background) })
 	running.Go(func() { newEngine(&a.rooms.placements, a.logger).run(background, a.db) })
 	running.Go(func() { a.events.Run(background) })
+	if a.beacon != nil {
+		running.Go(func() {
+			if err := a.beacon.Run(background); err != nil {
+				failed <- fmt.Errorf("beacon: %w", err)
+			}
+		})
+	}
 	running.Go(func() {
 		if err := a.gateway.Run(background); err != nil {
 			failed <- fmt.Errorf("gateway: %w", err)
@@ -296,6 +308,9 @@ func (a *App) finish(ctx context.Context) error {
 // release gives back what Open took.
 func (a *App) release() error {
 	var errs []error
+	if a.beacon != nil {
+		errs = append(errs, a.beacon.Close())
+	}
 	if a.listener != nil {
 		_ = a.listener.Close()
 	}

@@ -23,6 +23,9 @@ type Config struct {
 	// Advertise is where game servers are told to dial: HOST:PORT, or a whole ws:// or wss://
 	// URL. Empty means the address listened on.
 	Advertise string `yaml:"advertise" placeholder:"HOST:PORT" help:"Where game servers are told to dial: HOST:PORT, or a ws:// or wss:// URL. Default: the address listened on."`
+	// Beacon is the address of the UDP ping beacon of the home region; "off" for none. A
+	// development server has one on loopback, one in production only when told.
+	Beacon string `yaml:"beacon" placeholder:"HOST:PORT" help:"Address of the UDP ping beacon, by custom of port 7770; off for none. Default: 127.0.0.1:7770 in dev, else none."`
 	// Public lets a development server, which takes any credentials, listen on addresses that
 	// other machines reach.
 	Public bool `yaml:"public" help:"Let a development server, which takes any credentials, listen beyond loopback."`

@@ -27,7 +27,7 @@ type Service struct {
 	Tags *tag.Service
 	// Builds are what managed fleets run.
 	Builds *build.Service
-	// Beacon is the domain of the home region's UDP ping beacon; "" when there is none.
+	// Beacon is where the home region's UDP ping beacon is, HOST:PORT; "" when there is none.
 	Beacon string
 	// Quotas limit how much of each thing there may be. The zero value means the service's
 	// own quotas.

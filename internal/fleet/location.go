@@ -3,7 +3,9 @@ package fleet
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
+	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
@@ -18,7 +20,6 @@ const customPrefix = "custom-"
 
 const (
 	locationsPage = 200 // default and most, by the model
-	beaconPort    = 7770
 )
 
 // CreateLocation makes a custom location. Of concurrent calls with one name one wins; the
@@ -138,8 +139,9 @@ func (s *Service) customLocation(name arn.Location) types.LocationModel {
 // homeLocation has a beacon and no ARN; custom locations have it the other way round.
 func (s *Service) homeLocation() types.LocationModel {
 	m := types.LocationModel{LocationName: new(s.Home.Region)}
-	if s.Beacon != "" {
-		m.PingBeacon = &types.PingBeacon{UDPEndpoint: &types.UDPEndpoint{Domain: new(s.Beacon), Port: new(int32(beaconPort))}}
+	host, port, err := net.SplitHostPort(s.Beacon)
+	if n, bad := strconv.ParseUint(port, 10, 16); err == nil && bad == nil {
+		m.PingBeacon = &types.PingBeacon{UDPEndpoint: &types.UDPEndpoint{Domain: &host, Port: new(int32(n))}}
 	}
 	return m
 }

@@ -119,7 +119,7 @@ func TestConcurrentUseAndDeletionOfALocation(t *testing.T) {
 func TestListLocations(t *testing.T) {
 	each(t, func(r *rooms) {
 		t, ctx := r.t, r.t.Context()
-		r.Beacon = "ping.example.net"
+		r.Beacon = "ping.example.net:7771"
 		r.Quotas.CustomLocations = 100
 		custom := []string{}
 		for i := range 30 {
@@ -155,7 +155,7 @@ func TestListLocations(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := []types.LocationModel{
-			{LocationName: new("us-west-2"), PingBeacon: &types.PingBeacon{UDPEndpoint: &types.UDPEndpoint{Domain: new("ping.example.net"), Port: new(int32(7770))}}},
+			{LocationName: new("us-west-2"), PingBeacon: &types.PingBeacon{UDPEndpoint: &types.UDPEndpoint{Domain: new("ping.example.net"), Port: new(int32(7771))}}},
 			{LocationName: new("custom-29"), LocationArn: new(home.Location("custom-29"))},
 		}
 		if show(page.Locations) != show(want) {
