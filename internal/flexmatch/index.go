@@ -71,9 +71,8 @@ type member struct{ group, pos int32 }
 // of an earlier one.
 func (p *Pool) build(x *index, rows []int32, now time.Time) {
 	x.rows, x.level, x.fresh, x.present = rows, zeroed(x.level, len(rows)), zeroed(x.fresh, len(rows)), zeroed(x.present, len(p.prog.levels))
-	ms := now.UnixMilli()
 	for rank, row := range rows {
-		l := p.rs.levelOf(time.Duration(ms-p.cols.start[row]) * time.Millisecond)
+		l := p.levelAt(row, now)
 		x.level[rank] = int16(l)
 		x.present[l]++
 		x.fresh[rank] = p.tried[row] != int16(l)+1

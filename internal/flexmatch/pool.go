@@ -27,6 +27,8 @@ type Pool struct {
 	tally   []counts         // by row and rule
 	tried   []int16          // by row: the level it was last an anchor at, plus one
 	resume  *Ticket          // the anchor at which the last pass ran out of patience
+	settled bool             // every ticket left was tried in the last pass
+	passed  time.Time        // when that was
 
 	search *search
 }
@@ -45,7 +47,7 @@ func (p *Pool) fresh() {
 	p.rows, p.holders = map[string]int32{}, map[string]int32{}
 	p.alive, p.order, p.added, p.byValue, p.tally, p.tried = nil, nil, nil, nil, nil, nil
 	p.live, p.twice, p.holder, p.held = 0, 0, nil, nil
-	p.search = nil
+	p.search, p.settled = nil, false
 }
 
 // Add puts a ticket into the pool, in place of an earlier one of the same id.
@@ -148,7 +150,15 @@ func (p *Pool) NextStep(now time.Time) (next time.Time, ok bool) {
 // says), is the anchor a match is built around. Of several legal matches the one with
 // the most players wins, then the one whose tickets come first in the batch. An anchor
 // that finds no match does not stop the next one (spec 2.2).
+//
+// When nothing has come since the last pass and no ticket has reached an expansion step, it
+// returns at once: leaving makes no match possible that was not.
 func (p *Pool) Pass(now time.Time) []Match {
+	if p.settled && len(p.added) == 0 && !now.Before(p.passed) {
+		if step, ok := p.NextStep(p.passed); !ok || step.UnixMilli() > now.UnixMilli() {
+			return nil
+		}
+	}
 	p.tidy()
 	var made []Match
 	if p.rs.Large() {
@@ -161,7 +171,23 @@ func (p *Pool) Pass(now time.Time) []Match {
 			p.Remove(t.ID)
 		}
 	}
+	p.settled, p.passed = !p.rs.Large() && p.allTried(now), now
 	return made
+}
+
+// allTried says that every ticket that can match was an anchor at its level, in vain.
+func (p *Pool) allTried(now time.Time) bool {
+	for _, row := range p.order {
+		if p.alive[row] && p.cols.broken[row] == "" && int(p.tried[row]) != 1+p.levelAt(row, now) {
+			return false
+		}
+	}
+	return true
+}
+
+// levelAt is the expansion level a row has reached.
+func (p *Pool) levelAt(row int32, now time.Time) int {
+	return p.rs.levelOf(time.Duration(now.UnixMilli()-p.cols.start[row]) * time.Millisecond)
 }
 
 // tidy drops removed rows from the kept orders, and starts the columns afresh when most

@@ -717,3 +717,48 @@ func randomTicket(rng *rand.Rand, id string, teams []string, now int) *Ticket {
 	}
 	return tk
 }
+
+// TestSettledPoolsRest: a pass over a pool in which nothing has changed is not run, and the
+// matches of a stream are the same as when every pass is.
+func TestSettledPoolsRest(t *testing.T) {
+	for _, rules := range []string{duelBySkill, duelNearest, fiveBySkill, fiveWithRoles} {
+		a, b := fill(t, rules, nil), fill(t, rules, nil)
+		rested := 0
+		tickets := crowd(600, parties, 14)
+		for k := range 150 {
+			if k%5 == 0 {
+				for _, tk := range tickets[k*4:][:20] {
+					a.Add(tk)
+					b.Add(tk)
+				}
+			}
+			if k%7 == 0 {
+				a.Remove(tickets[k*3].ID)
+				b.Remove(tickets[k*3].ID)
+			}
+			now := second(1000).Add(time.Duration(k) * 100 * time.Millisecond)
+			b.settled = false
+			for i := range 2 {
+				if before := a.passed; i == 1 && a.settled {
+					if made := a.Pass(now); len(made) != 0 || !a.passed.Equal(before) {
+						t.Fatalf("pass %d went on", k)
+					}
+					rested++
+					continue
+				}
+				one, every := a.Pass(now), b.Pass(now)
+				if len(one) != len(every) {
+					t.Fatalf("pass %d: %d matches, of all passes %d", k, len(one), len(every))
+				}
+				for j := range one {
+					if !slices.Equal(ids(one[j].Tickets), ids(every[j].Tickets)) {
+						t.Errorf("pass %d: match %v, of all passes %v", k, ids(one[j].Tickets), ids(every[j].Tickets))
+					}
+				}
+			}
+		}
+		if rested < 10 {
+			t.Errorf("only %d passes rested", rested)
+		}
+	}
+}
