@@ -15,15 +15,20 @@ import (
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/hostmsg"
 )
 
 // sigV4 is the value of Authorization of a query that is signed instead (1.3).
 const sigV4 = "SigV4"
 
-// ServeHTTP takes a server process in: any GET with Upgrade: websocket, on any path. It
-// answers 101, or a plain status and a line of text that says why not.
+// ServeHTTP takes a server process in: any GET with Upgrade: websocket, on any path but the
+// agents'. It answers 101, or a plain status and a line of text that says why not.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.init()
+	if r.URL.Path == hostmsg.Path {
+		s.serveHost(w, r)
+		return
+	}
 	patience := handshakeTime
 	if r.URL.Query().Get("sdkLanguage") == "CSharp" {
 		patience = quickHandshakeTime

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/host"
 	"github.com/matchyard/matchyard/internal/session"
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -25,8 +26,10 @@ import (
 type Server struct {
 	Computes *compute.Service
 	Sessions *session.Service
-	DB       *store.DB
-	Logger   *slog.Logger // nil: slog.Default
+	// Hosts is where the agents of hosts are let in. Nil: nowhere.
+	Hosts  *host.Service
+	DB     *store.DB
+	Logger *slog.Logger // nil: slog.Default
 
 	// HealthTimeout is how long a connected process may go without a healthy report, in wall
 	// time: a manual clock that jumps must not end running games. Default 180 s.
@@ -55,6 +58,11 @@ type Server struct {
 	doomed    []doomed               // sockets to be closed, soonest first or nearly so
 	dirty     map[store.Key]struct{} // processes whose inbox may hold something
 	suspects  map[store.Key]struct{} // processes that may have ended or moved
+
+	hosts       map[store.Key]*hostSocket // those connected here
+	hostSockets map[*hostSocket]struct{}  // all agents' sockets
+	dirtyHosts  map[store.Key]struct{}    // hosts that something may wait for
+	pokedHosts  chan struct{}             // of capacity 1: there is something in dirtyHosts
 }
 
 // Times and sizes of the protocol's rules.
@@ -111,7 +119,10 @@ func (s *Server) init() {
 		s.sockets = map[*socket]struct{}{}
 		s.dirty = map[store.Key]struct{}{}
 		s.suspects = map[store.Key]struct{}{}
+		s.hostSockets = map[*hostSocket]struct{}{}
+		s.hosts, s.dirtyHosts, s.pokedHosts = map[store.Key]*hostSocket{}, map[store.Key]struct{}{}, make(chan struct{}, 1)
 		s.unlisten = []func(){
+			s.DB.Subscribe(host.Channel, s.hostNote),
 			s.DB.Subscribe(compute.ChannelProcess, s.inboxNote),
 			s.DB.Subscribe(compute.ChannelEnded, s.endedNote),
 		}
@@ -122,6 +133,7 @@ func (s *Server) init() {
 type Stats struct {
 	Sockets    int // open now
 	Processes  int // known now, connected or not long gone
+	Hosts      int // whose agents are connected now
 	Running    int // requests under way now
 	Accepted   int64
 	Refused    int64 // handshakes not answered with 101
@@ -143,11 +155,11 @@ type counters struct {
 func (s *Server) Stats() Stats {
 	s.init()
 	s.mu.Lock()
-	sockets, processes := len(s.sockets), len(s.processes)
+	sockets, processes, hosts := len(s.sockets), len(s.processes), len(s.hosts)
 	s.mu.Unlock()
 	c := &s.counts
 	return Stats{
-		Sockets: sockets, Processes: processes, Running: int(c.running.Load()),
+		Sockets: sockets, Processes: processes, Hosts: hosts, Running: int(c.running.Load()),
 		Accepted: c.accepted.Load(), Refused: c.refused.Load(), Superseded: c.superseded.Load(),
 		Requests: c.requests.Load(), Replayed: c.replayed.Load(), Failed: c.failed.Load(),
 		Pushes: c.pushes.Load(), Returned: c.returned.Load(),
@@ -162,6 +174,7 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Go(func() { s.deliver(ctx) })
 	wg.Go(func() { s.watch(ctx) })
 	wg.Go(func() { s.reconcile(ctx) })
+	wg.Go(func() { s.deliverHosts(ctx) })
 	wg.Wait()
 	return nil
 }
@@ -184,6 +197,7 @@ func (s *Server) Close(ctx context.Context) error {
 	for _, k := range open {
 		k.restart()
 	}
+	s.restartHosts()
 	done := make(chan struct{})
 	go func() {
 		s.work.Wait()
@@ -199,6 +213,7 @@ func (s *Server) Close(ctx context.Context) error {
 	for _, k := range open {
 		_ = k.conn.Close()
 	}
+	s.closeHosts()
 	var err error
 	select {
 	case <-done:
