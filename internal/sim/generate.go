@@ -95,11 +95,19 @@ func (g *generator) ticket(n int, at float64) Ticket {
 	size := g.sizes.draw(g.rng)
 	t.Players = make([]Player, size)
 	for i := range t.Players {
-		t.Players[i] = Player{ID: fmt.Sprintf("p-%07d-%d", n, i+1), Attributes: map[string]Value{}, LatencyInMs: map[string]int32{}}
+		t.Players[i].ID = fmt.Sprintf("p-%07d-%d", n, i+1)
+		if len(g.attributes) > 0 {
+			t.Players[i].Attributes = make(map[string]Value, len(g.attributes))
+		}
 	}
 	if len(g.p.Regions) > 0 {
 		r := g.p.Regions[g.regions.draw(g.rng)]
 		t.Region = r.Name
+		for i := range t.Players {
+			if len(r.Latency) > 0 {
+				t.Players[i].LatencyInMs = make(map[string]int32, len(r.Latency))
+			}
+		}
 		for _, location := range slices.Sorted(maps.Keys(r.Latency)) {
 			for i := range t.Players {
 				ms := r.Latency[location].draw(g.rng.Float64(), g.rng.NormFloat64())

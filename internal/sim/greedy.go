@@ -346,7 +346,9 @@ func (b *builder) even(team []int) {
 		return
 	}
 	sums, sizes := make([]float64, len(b.g.levels[0].max)), make([]float64, len(b.g.levels[0].max))
-	of := func(i int) float64 { return b.chosen[i].numbers[b.g.skill][byAverage] * float64(len(b.chosen[i].t.Players)) }
+	of := func(i int) float64 {
+		return b.chosen[i].numbers[b.g.skill][byAverage] * float64(len(b.chosen[i].t.Players))
+	}
 	for i, t := range team {
 		sums[t] += of(i)
 		sizes[t] += float64(len(b.chosen[i].t.Players))

@@ -396,7 +396,7 @@ func (p *play) unmatched(i int32, now time.Duration) {
 	}
 	p.explained[slot]++
 	if e, ok := p.engine.Explain(id, instant(now)); ok {
-		p.result.explain(e)
+		p.result.explain(e, p.o.Stream.Tickets[i].At)
 	}
 }
 

@@ -353,7 +353,7 @@ func wholeEdges(results []*Result) []float64 {
 	}
 	step := max(1, int(niceStep(float64(most-least), 24)))
 	var edges []float64
-	for n := least - least%step; n <= most+step; n += step {
+	for n := least - least%step; n < most+1+step; n += step {
 		edges = append(edges, float64(n))
 	}
 	return edges
@@ -440,7 +440,7 @@ func word(v Value) string {
 	case v.S != nil:
 		return *v.S
 	case v.SL != nil:
-		return strings.Join(v.SL, ", ")
+		return strings.Join(slices.Sorted(slices.Values(v.SL)), ", ")
 	}
 	return ""
 }
@@ -533,3 +533,6 @@ func (r *Result) group(by string, label func(*Ticket) string) Grouping {
 	})
 	return out
 }
+
+// Tried is how often the rule was evaluated.
+func (r RuleLine) Tried() int { return r.Passed + r.Failed }

@@ -112,7 +112,7 @@ type reason struct {
 }
 
 // explain counts one explanation.
-func (r *Result) explain(e flexmatch.Explanation) {
+func (r *Result) explain(e flexmatch.Explanation, start float64) {
 	r.explained++
 	key := "no other reason found"
 	switch {
@@ -121,7 +121,7 @@ func (r *Result) explain(e flexmatch.Explanation) {
 	case e.Matchable:
 		key = "a match was possible, but older tickets had the first choice"
 	case e.Rule != "" && len(e.Also) > 0:
-		key = fmt.Sprintf("rule %s, and %d more", e.Rule, len(e.Also))
+		key = fmt.Sprintf("rule %s and %d more", e.Rule, len(e.Also))
 	case e.Rule != "":
 		key = "rule " + e.Rule
 	case e.Measure.Failed && e.Measure.Property == "":
@@ -131,11 +131,11 @@ func (r *Result) explain(e flexmatch.Explanation) {
 	}
 	w := r.reasons[key]
 	if w == nil {
-		w = &reason{text: key, rule: e.Rule, example: e.String()}
+		w = &reason{text: key, rule: e.Rule, example: describe(e, start)}
 		r.reasons[key] = w
 	}
 	w.count++
-	if v, ok := e.Relaxed.Value.(float64); ok && len(e.Also) == 0 {
+	if v, ok := e.Relaxed.Value.(float64); ok && len(e.Also) == 0 && e.Rule != "" {
 		w.target = e.Relaxed.Target
 		w.needed = append(w.needed, v)
 	}
