@@ -442,7 +442,7 @@ func TestQuotas(t *testing.T) {
 		u, err := r.StartUpload(ctx, permits[2], "", false)
 		check(t, err)
 		r.part(permits[2], u, 1, "12345678")
-		if _, err := r.PartSlot(ctx, permits[2], u.ID, 3); !errors.As(err, &over) {
+		if _, _, err := r.PartSlot(ctx, permits[2], u.ID, 3); !errors.As(err, &over) {
 			t.Errorf("a part: %v", err)
 		}
 		r.part(permits[2], u, 1, "12")
@@ -586,7 +586,7 @@ func TestUploadsInParts(t *testing.T) {
 		if _, err := r.AssemblySlot(ctx, p, u.ID); !errors.Is(err, build.ErrNoUpload) {
 			t.Errorf("completed twice: %v", err)
 		}
-		if _, err := r.PartSlot(ctx, p, u.ID, 1); !errors.Is(err, build.ErrNoUpload) {
+		if _, _, err := r.PartSlot(ctx, p, u.ID, 1); !errors.Is(err, build.ErrNoUpload) {
 			t.Errorf("a part after the end: %v", err)
 		}
 		r.clock.Advance(time.Hour)

@@ -97,7 +97,7 @@ func (r *room) upload(p build.Permit, text []byte) error {
 // part puts a part of an upload.
 func (r *room) part(p build.Permit, u build.Upload, number int, text string) {
 	r.t.Helper()
-	slot, err := r.PartSlot(r.t.Context(), p, u.ID, int64(len(text)))
+	_, slot, err := r.PartSlot(r.t.Context(), p, u.ID, int64(len(text)))
 	check(r.t, err)
 	check(r.t, r.AcceptPart(r.t.Context(), p, u.ID, build.Part{Stored: r.store(slot, []byte(text)), Number: number}))
 }

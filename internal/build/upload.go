@@ -183,11 +183,11 @@ func number(b bool) int64 {
 	return 0
 }
 
-// PartSlot makes room for a part, of which size bytes are to come.
-func (s *Service) PartSlot(ctx context.Context, p Permit, uploadID string, size int64) (Slot, error) {
-	slot := Slot{"uploads/" + uploadID + "/" + rand.Text()}
-	err := s.DB.Write(ctx, func(tx *store.Tx) error {
-		if _, err := openUpload(tx, p, uploadID, ""); err != nil {
+// PartSlot makes room for a part of an upload, of which size bytes are to come.
+func (s *Service) PartSlot(ctx context.Context, p Permit, uploadID string, size int64) (u Upload, slot Slot, err error) {
+	slot = Slot{"uploads/" + uploadID + "/" + rand.Text()}
+	err = s.DB.Write(ctx, func(tx *store.Tx) (err error) {
+		if u, err = openUpload(tx, p, uploadID, ""); err != nil {
 			return err
 		}
 		if err := s.roomTx(tx, quotaBuildBytes, size); err != nil {
@@ -195,7 +195,7 @@ func (s *Service) PartSlot(ctx context.Context, p Permit, uploadID string, size 
 		}
 		return trashTx(tx, slot.Blob, tx.Now.Add(slotLife))
 	})
-	return slot, err
+	return u, slot, err
 }
 
 // AcceptPart makes a file a part of an upload. It replaces one with its number.

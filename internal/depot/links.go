@@ -1,11 +1,17 @@
 package depot
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -83,6 +89,66 @@ func (l *Links) sign(k link) []byte {
 		h.Write([]byte(strconv.Quote(part))) // so that no part runs into the next
 	}
 	return h.Sum(nil)
+}
+
+// serveLink does what a link says.
+func (d *Server) serveLink(w http.ResponseWriter, r *http.Request) {
+	k, refused := d.Links.read(r)
+	if refused != nil {
+		http.Error(w, refused.reason, refused.status)
+		return
+	}
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "private, no-store")
+	if k.method == http.MethodPut {
+		d.putLink(w, r, k)
+		return
+	}
+	f, info, err := d.Blobs.Get(r.Context(), k.key)
+	if errors.Is(err, fs.ErrNotExist) {
+		http.Error(w, "There is no such file any more.", http.StatusNotFound)
+		return
+	}
+	if err != nil {
+		d.failLink(w, r, "open a file", err)
+		return
+	}
+	defer func() { _ = f.Close() }()
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if strings.HasSuffix(k.key, ".zip") || strings.HasPrefix(k.key, "builds/") || strings.HasPrefix(k.key, "scripts/") {
+		w.Header().Set("Content-Type", "application/zip")
+	}
+	if k.filename != "" {
+		w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": k.filename}))
+	}
+	serve(w, r, info.Modified, f, cmp.Or(d.Slow, defaultSlow))
+}
+
+// putLink stores the body of a request.
+func (d *Server) putLink(w http.ResponseWriter, r *http.Request, k link) {
+	switch {
+	case r.ContentLength < 0:
+		http.Error(w, "The request must say its length.", http.StatusLengthRequired)
+		return
+	case r.ContentLength > k.limit:
+		http.Error(w, fmt.Sprintf("At most %d bytes may come.", k.limit), http.StatusRequestEntityTooLarge)
+		return
+	}
+	body := &paced{r: r.Body, control: http.NewResponseController(w), every: cmp.Or(d.Slow, defaultSlow)}
+	if err := d.Blobs.Put(r.Context(), k.key, body, r.ContentLength); err != nil {
+		d.failLink(w, r, "store a file", err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (d *Server) failLink(w http.ResponseWriter, r *http.Request, doing string, err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		http.Error(w, timedOut.message, http.StatusRequestTimeout)
+		return
+	}
+	f := d.internal(r, doing, err)
+	http.Error(w, f.message, f.status)
 }
 
 // refused says why a link is not served, and by which status.
