@@ -54,13 +54,17 @@ func (f *flags) serve(ctx context.Context, parsed *kong.Context, out *stdout, de
 		return err
 	}
 	context.AfterFunc(ctx, func() {
+		notify("STOPPING=1")
 		// Serve keeps to its time. Should something hang all the same, the program ends.
 		time.AfterFunc(longestStop, func() {
 			c.Logger.Error("stopping takes too long; ending at once")
 			os.Exit(exitFailure)
 		})
 	})
-	return a.Serve(ctx, func() { announce(out, a, c) })
+	return a.Serve(ctx, func() {
+		announce(out, a, c)
+		notify("READY=1")
+	})
 }
 
 // load reads the configuration from all its sources.

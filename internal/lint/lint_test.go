@@ -37,7 +37,7 @@ var floors = []string{
 	// The whole.
 	"internal/agent", "internal/config", "internal/app",
 	// What drives the whole.
-	"internal/testkit", "internal/sim", "internal/demo", "internal/bench", "internal/lint",
+	"matchyardtest", "internal/testkit", "internal/sim", "internal/demo", "internal/bench", "internal/lint",
 	"examples", "conformance", "cmd", "scripts",
 }
 
