@@ -175,7 +175,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		{dev(func(c *config.Config) { c.FleetSpeed = "realistic" }), ""},
 		{dev(func(c *config.Config) { c.FleetErrorLife = -time.Hour }), "fleet-error-life: "},
 		{dev(func(c *config.Config) { c.FleetExpiry = -time.Hour }), "fleet-expiry: "},
-		{serve(func(c *config.Config) { c.Store = "" }), "store: a server needs a database"},
+		{serve(func(c *config.Config) { c.Store, c.Data = "", "" }), "store: a server needs a database"},
 		{serve(func(c *config.Config) { c.Clock = config.Manual }), "clock: "},
 		{serve(func(c *config.Config) { c.Ephemeral = true }), "ephemeral: "},
 	} {

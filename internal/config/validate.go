@@ -155,7 +155,7 @@ func (c Config) checkStorage(wrong func(field, format string, args ...any)) {
 		wrong("ephemeral", "only a development server may forget everything")
 	case c.Ephemeral && (c.Data != "" || c.Store != ""):
 		wrong("ephemeral", "an ephemeral server has neither data nor store")
-	case c.Store == "" && !c.Dev:
-		wrong("store", "a server needs a database: sqlite:PATH or postgres://…")
+	case c.Store == "" && c.Data == "" && !c.Dev:
+		wrong("store", "a server needs a database: sqlite:PATH or postgres://…, or a folder for one (data)")
 	}
 }
