@@ -25,7 +25,7 @@ func (s *search) join(rank int32) bool {
 // players is in the match already.
 func (s *search) open(row int32) bool {
 	c := s.p.cols
-	return s.r.total+int(c.players[row]) <= s.lv.cap && !(s.backfill && c.session[row]) &&
+	return s.r.total+int(c.players[row]) <= s.lv.cap && (!s.backfill || !c.session[row]) &&
 		(s.p.twice == 0 || !s.meets(c.tickets[row]))
 }
 
