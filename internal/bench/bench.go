@@ -33,6 +33,7 @@ var paths = []path{
 	{"page100", onEach(page100)},
 	{"place", onEach(place)},
 	{"session-push", onEach(sessionPush)},
+	{"tickets", onEach(tickets)},
 	{duels.name, duels.run},
 	{fives.name, fives.run},
 	{roleFives.name, roleFives.run},
