@@ -226,11 +226,11 @@ func (c chart) hover(f *frame) {
 	}
 	if len(c.Bars) > 0 {
 		for i, bin := range c.Bars[0].Bins {
-			words := between(bin, c.Whole)
+			words := []string{between(bin, c.Whole)}
 			for _, b := range c.Bars {
-				words += fmt.Sprintf("\n%s: %s %%", b.Name, show(round(100*c.tall(b, b.Bins[i]))))
+				words = append(words, fmt.Sprintf("%s: %s %%", b.Name, show(round(100*c.tall(b, b.Bins[i])))))
 			}
-			strip(f.x(bin.From), f.x(bin.To)-f.x(bin.From), words)
+			strip(f.x(bin.From), f.x(bin.To)-f.x(bin.From), strings.Join(words, "\n"))
 		}
 		return
 	}
@@ -239,15 +239,15 @@ func (c chart) hover(f *frame) {
 	}
 	points := c.Series[0].Points
 	for i, p := range points {
-		words := show(p.X)
+		words := []string{show(p.X)}
 		if c.XTime {
-			words = fmt.Sprintf("%d:%02d:%02d", int(p.X)/3600, int(p.X)/60%60, int(p.X)%60)
+			words[0] = fmt.Sprintf("%d:%02d:%02d", int(p.X)/3600, int(p.X)/60%60, int(p.X)%60)
 		}
 		for _, s := range c.Series {
-			words += fmt.Sprintf("\n%s: %s", s.Name, value(s.Points[i].Y))
+			words = append(words, fmt.Sprintf("%s: %s", s.Name, value(s.Points[i].Y)))
 		}
 		w := (f.x1 - f.x0) / float64(len(points))
-		strip(math.Max(f.x0, f.x(p.X)-w/2), w, words)
+		strip(math.Max(f.x0, f.x(p.X)-w/2), w, strings.Join(words, "\n"))
 	}
 }
 

@@ -67,14 +67,14 @@ func (r *Report) Figures() []Figure {
 	}
 	var out []Figure
 	for _, line := range all {
-		any := false
+		some := false
 		f := line.Figure
 		for i := range r.Runs {
 			v, ok := line.get(&r.Runs[i])
-			any = any || ok
+			some = some || ok
 			f.Values = append(f.Values, round(v))
 		}
-		if any {
+		if some {
 			out = append(out, f)
 		}
 	}

@@ -256,7 +256,7 @@ func (b *builder) fits(s step, f *facts) bool {
 			return false
 		}
 	}
-	return b.g.large || pack(append(b.chosen[:len(b.chosen):len(b.chosen)], f), l) != nil
+	return b.g.large || pack(append(slices.Clip(b.chosen), f), l) != nil
 }
 
 // pack puts tickets into teams, the largest first, each into the emptiest team that has
@@ -496,6 +496,7 @@ func (q quick) holds(t tally, f *facts, first bool) bool {
 		return !slices.ContainsFunc(words, func(w string) bool { return w != want })
 	case commonWords:
 		return float64(len(q.add(t, f, first).words)) >= q.limit
+	case commonLocation:
 	}
 	of := f.near[q.aggregate]
 	for i, ms := range of {

@@ -81,13 +81,13 @@ func Duel(ctx context.Context, rules *Rules, profile *Profile, n int, hours floa
 func dueling(r *Report) (out []Figure) {
 	add := func(label, unit string, of func(*Run) float64) {
 		f := Figure{Label: label, Unit: unit}
-		any := false
+		some := false
 		for i := range r.Runs {
 			v := of(&r.Runs[i])
 			f.Values = append(f.Values, v)
-			any = any || v != 0
+			some = some || v != 0
 		}
-		if any {
+		if some {
 			out = append(out, f)
 		}
 	}

@@ -283,6 +283,7 @@ func (r *Result) overTime() []Slot {
 			waits[i] = append(waits[i], e.wait.Seconds())
 		case TimedOut, Left:
 			out[i].GaveUp++
+		default:
 		}
 	}
 	for _, m := range r.matches {
@@ -506,6 +507,7 @@ func (r *Result) group(by string, label func(*Ticket) string) Grouping {
 			waits[g.Label] = append(waits[g.Label], e.wait.Seconds())
 		case TimedOut, Left:
 			g.GaveUp++
+		default:
 		}
 	}
 	spreads := map[string][]float64{}

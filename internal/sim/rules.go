@@ -827,9 +827,9 @@ func statement(s string, named map[string]rule) (rule, error) {
 	}
 	switch name {
 	case "and":
-		return func(r teams) bool { return held(r) == len(args) }, nil
+		return func(r teams) bool { return !slices.ContainsFunc(args, func(a rule) bool { return !a(r) }) }, nil
 	case "or":
-		return func(r teams) bool { return held(r) > 0 }, nil
+		return func(r teams) bool { return slices.ContainsFunc(args, func(a rule) bool { return a(r) }) }, nil
 	case "xor":
 		return func(r teams) bool { return held(r) == 1 }, nil
 	case "not":
