@@ -15,6 +15,7 @@ import (
 // Metrics is what one server counts. Make it with New.
 type Metrics struct {
 	registry *prometheus.Registry
+	domain   *domain
 
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
@@ -64,6 +65,7 @@ func New(version string) *Metrics {
 			Buckets: seconds,
 		}, []string{"kind"}),
 	}
+	m.domain = newDomain(m.registry)
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "matchyard_info", Help: "1, with the server's version.", ConstLabels: prometheus.Labels{"version": version},
 	})

@@ -70,3 +70,31 @@ func (s *Service) countDepth(tx *store.Tx, queue store.Key, st stock, f fleet.Fl
 	}
 	return nil
 }
+
+// Pending is how many placements of a queue are pending, and how long they have been, on
+// average.
+type Pending struct {
+	Queue   string
+	Count   int
+	MeanAge time.Duration
+}
+
+// PendingTx is what is pending in each queue that has something pending.
+func (s *Service) PendingTx(tx *store.Tx) (list []Pending, err error) {
+	rows, err := tx.Query(`SELECT queue_name, COUNT(*), CAST(SUM($1 - started_at) AS BIGINT) FROM placement WHERE deadline IS NOT NULL
+		GROUP BY queue_name ORDER BY queue_name`, tx.NowMs())
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var p Pending
+		var ages int64
+		if err := rows.Scan(&p.Queue, &p.Count, &ages); err != nil {
+			return nil, err
+		}
+		p.MeanAge = time.Duration(ages) * time.Millisecond / time.Duration(p.Count)
+		list = append(list, p)
+	}
+	return list, rows.Err()
+}

@@ -21,6 +21,7 @@ func (s *Service) Activated(tx *store.Tx, games []store.Key) error {
 	if err != nil || len(list) == 0 {
 		return err
 	}
+	countEnds(tx, list)
 	players, err := s.seat(tx, list)
 	if err != nil {
 		return err

@@ -160,6 +160,7 @@ func (s *Service) passTx(tx *store.Tx, key store.Key) (placed int, err error) {
 			return 0, err
 		}
 	}
+	countAttempts(tx, lucky)
 	return len(lucky), attemptBegins(tx, lucky)
 }
 

@@ -137,6 +137,7 @@ func (s *Service) finishTx(tx *store.Tx, q queue, p *placement, to status) error
 	if err := endPlacement(tx, *p); err != nil {
 		return err
 	}
+	countEnds(tx, []placement{*p})
 	if err := s.tell(tx, []placement{*p}, nil); err != nil {
 		return err
 	}

@@ -193,6 +193,7 @@ func (s *Service) admitTx(tx *store.Tx, q queue, claims []*claim) error {
 	}
 	rows, texts := make([][]any, len(claims)), make([][]any, len(claims))
 	var waits [][]any
+	tx.Count(PlacementsStarted, float64(len(claims)), q.name)
 	for i, c := range claims {
 		if err := a.note(c); err != nil {
 			return err
@@ -214,6 +215,7 @@ func (s *Service) admitTx(tx *store.Tx, q queue, claims []*claim) error {
 	if len(waits) > 0 {
 		notify(tx, q.key)
 	}
+	countAttempts(tx, claims)
 	return insertPlacements(tx, rows, texts, waits)
 }
 

@@ -25,6 +25,9 @@ var errSerialization = errors.New("serialization failure")
 type Options struct {
 	Now    func() time.Time // the clock transactions read; nil: time.Now
 	Logger *slog.Logger     // nil: slog.Default
+	// Counted is told what committed transactions counted: the name of a series, by how much
+	// or which value, and the values of its labels. It must be quick. Nil counts nothing.
+	Counted func(series string, value float64, labels []string)
 }
 
 // DB is an open database. It is safe for concurrent use.
@@ -178,6 +181,9 @@ func (db *DB) writeOnce(ctx context.Context, b backend, f func(*Tx) error) error
 	}
 	if tx.upto > 0 {
 		db.keys.reserved(tx.term, tx.upto)
+	}
+	for _, d := range tx.deeds {
+		db.opts.Counted(d.series, d.value, d.labels)
 	}
 	db.bus.publish(tx.notes)
 	return nil

@@ -19,10 +19,27 @@ type Tx struct {
 	conn  conn
 	db    *DB
 	notes []note
+	deeds []deed
 	keys  bool  // it made keys,
 	last  Key   // this one last,
 	term  int   // with the number of this term
 	upto  int64 // what it reserved
+}
+
+// deed is something that is counted.
+type deed struct {
+	series string
+	value  float64
+	labels []string
+}
+
+// Count counts what the transaction does, for the metrics of this node: once, when it is
+// committed, and not at all when it is not. See Options.Counted for what the parameters
+// mean.
+func (tx *Tx) Count(series string, value float64, labels ...string) {
+	if tx.db.opts.Counted != nil {
+		tx.deeds = append(tx.deeds, deed{series, value, labels})
+	}
 }
 
 // Context is the caller's context; in a Batcher's Run, which has many callers, one that no
