@@ -22,6 +22,7 @@ import (
 	"github.com/matchyard/matchyard/internal/awsapi"
 	"github.com/matchyard/matchyard/internal/beacon"
 	"github.com/matchyard/matchyard/internal/config"
+	"github.com/matchyard/matchyard/internal/depot"
 	"github.com/matchyard/matchyard/internal/gateway"
 	"github.com/matchyard/matchyard/internal/listen"
 	"github.com/matchyard/matchyard/internal/metrics"
@@ -47,6 +48,8 @@ type App struct {
 	draining atomic.Bool
 
 	beacon   *beacon.Server // nil when there is none
+	depot    *depot.Server
+	closers  []func() error // of the places of files
 	events   *webhook.Server
 	gateway  *gateway.Server
 	listener *listen.Listener
@@ -104,6 +107,9 @@ func (a *App) open(ctx context.Context) error {
 	if err := a.guard(ctx, api); err != nil {
 		return err
 	}
+	if err := a.openDepot(ctx); err != nil {
+		return err
+	}
 	if err := a.openEvents(ctx); err != nil {
 		return err
 	}
@@ -115,7 +121,7 @@ func (a *App) open(ctx context.Context) error {
 		a.gateway.VerifySigV4 = a.verifyDial
 	}
 	a.showSockets()
-	a.server = listen.Server(listen.Split(a.events.Handler(api), a.gateway), tlsConfig, a.logger)
+	a.server = listen.Server(listen.Split(a.files(a.events.Handler(api)), a.gateway), tlsConfig, a.logger)
 	a.adminSrv = adminServer(a.adminHandler(), a.logger)
 	return nil
 }
@@ -240,6 +246,7 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	running.Go(func() { a.sweep(background) })
 	running.Go(func() { newEngine(&a.rooms.placements, a.logger).run(background, a.db) })
 	running.Go(func() { a.events.Run(background) })
+	running.Go(func() { a.workOnBuilds(background) })
 	if a.beacon != nil {
 		running.Go(func() {
 			if err := a.beacon.Run(background); err != nil {
@@ -324,6 +331,7 @@ func (a *App) release() error {
 	if a.db != nil {
 		errs = append(errs, a.db.Close())
 	}
+	errs = append(errs, a.closeFiles())
 	return errors.Join(errs...)
 }
 

@@ -99,9 +99,9 @@ func TestFleetsAliasesTagsAndComputesThroughTheDoor(t *testing.T) {
 
 func TestUnbuiltOperationsCheckTheirInputAndSaySo(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, s *testkit.Server) {
-		_, err := s.Client.DescribeScript(t.Context(), &gamelift.DescribeScriptInput{ScriptId: new("script-1")})
-		refused(t, err, "InternalServiceException", "DescribeScript", "not built")
-		_, err = s.Client.DescribeScript(t.Context(), &gamelift.DescribeScriptInput{ScriptId: new("not an id!")})
-		refused(t, err, "InvalidRequestException", "scriptId")
+		_, err := s.Client.DescribeGameServerGroup(t.Context(), &gamelift.DescribeGameServerGroupInput{GameServerGroupName: new("group-1")})
+		refused(t, err, "InternalServiceException", "DescribeGameServerGroup", "not built")
+		_, err = s.Client.DescribeGameServerGroup(t.Context(), &gamelift.DescribeGameServerGroupInput{GameServerGroupName: new("not a name!")})
+		refused(t, err, "InvalidRequestException", "gameServerGroupName")
 	})
 }

@@ -9,7 +9,7 @@ import (
 // operations is the index page: every operation of the API, and the method that carries it
 // out or the room it waits for.
 func operations(r *rooms) []awsapi.Operation {
-	tags, fleets, computes, sessions, placements := &r.tags, &r.fleets, &r.computes, &r.sessions, &r.placements
+	tags, builds, fleets, computes, sessions, placements := &r.tags, &r.builds, &r.fleets, &r.computes, &r.sessions, &r.placements
 	return []awsapi.Operation{
 		// Fleets.
 		awsapi.Op(fleets.CreateFleet),
@@ -114,18 +114,18 @@ func operations(r *rooms) []awsapi.Operation {
 		awsapi.Unbuilt[gamelift.DescribeScalingPoliciesInput, gamelift.DescribeScalingPoliciesOutput](),
 		awsapi.Unbuilt[gamelift.PutScalingPolicyInput, gamelift.PutScalingPolicyOutput](),
 
-		// Builds and scripts: wait for the build room.
-		awsapi.Unbuilt[gamelift.CreateBuildInput, gamelift.CreateBuildOutput](),
-		awsapi.Unbuilt[gamelift.DeleteBuildInput, gamelift.DeleteBuildOutput](),
-		awsapi.Unbuilt[gamelift.DescribeBuildInput, gamelift.DescribeBuildOutput](),
-		awsapi.Unbuilt[gamelift.ListBuildsInput, gamelift.ListBuildsOutput](),
-		awsapi.Unbuilt[gamelift.RequestUploadCredentialsInput, gamelift.RequestUploadCredentialsOutput](),
-		awsapi.Unbuilt[gamelift.UpdateBuildInput, gamelift.UpdateBuildOutput](),
-		awsapi.Unbuilt[gamelift.CreateScriptInput, gamelift.CreateScriptOutput](),
-		awsapi.Unbuilt[gamelift.DeleteScriptInput, gamelift.DeleteScriptOutput](),
-		awsapi.Unbuilt[gamelift.DescribeScriptInput, gamelift.DescribeScriptOutput](),
-		awsapi.Unbuilt[gamelift.ListScriptsInput, gamelift.ListScriptsOutput](),
-		awsapi.Unbuilt[gamelift.UpdateScriptInput, gamelift.UpdateScriptOutput](),
+		// Builds and scripts.
+		awsapi.Op(builds.CreateBuild),
+		awsapi.Op(builds.DeleteBuild),
+		awsapi.Op(builds.DescribeBuild),
+		awsapi.Op(builds.ListBuilds),
+		awsapi.Op(builds.RequestUploadCredentials),
+		awsapi.Op(builds.UpdateBuild),
+		awsapi.Op(builds.CreateScript),
+		awsapi.Op(builds.DeleteScript),
+		awsapi.Op(builds.DescribeScript),
+		awsapi.Op(builds.ListScripts),
+		awsapi.Op(builds.UpdateScript),
 
 		// Container fleets: wait for the container room.
 		awsapi.Unbuilt[gamelift.CreateContainerFleetInput, gamelift.CreateContainerFleetOutput](),

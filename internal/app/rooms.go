@@ -7,6 +7,7 @@ import (
 	"github.com/matchyard/matchyard/internal/build"
 	"github.com/matchyard/matchyard/internal/compute"
 	"github.com/matchyard/matchyard/internal/config"
+	"github.com/matchyard/matchyard/internal/depot"
 	"github.com/matchyard/matchyard/internal/event"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/placement"
@@ -24,6 +25,8 @@ type rooms struct {
 	computes   compute.Service
 	sessions   session.Service
 	placements placement.Service
+
+	links depot.Links
 }
 
 // wire fits the rooms together. What a room needs of one above it is a function, set here.
@@ -80,7 +83,7 @@ func keptFor(d time.Duration) time.Duration {
 
 // exists tells whether a resource that may have tags is there; each room knows its own.
 func (r *rooms) exists(tx *store.Tx, kind, id string) (bool, error) {
-	for _, room := range []func(*store.Tx, string, string) (bool, error){r.fleets.ExistsTx, r.placements.ExistsTx} {
+	for _, room := range []func(*store.Tx, string, string) (bool, error){r.builds.ExistsTx, r.fleets.ExistsTx, r.placements.ExistsTx} {
 		if found, err := room(tx, kind, id); found || err != nil {
 			return found, err
 		}
@@ -103,6 +106,7 @@ func (r *rooms) counts(tx *store.Tx, id arn.FleetID, at arn.Location) (fleet.Cou
 func (r *rooms) duties() []duty {
 	return []duty{
 		{name: "event", tick: r.events.Tick, due: r.events.Due},
+		{name: "build", tick: r.builds.Tick, due: r.builds.Due, wall: true}, // files go also while a manual clock stands still
 		{name: "fleet", tick: r.fleets.Tick, due: r.fleets.Due},
 		{name: "compute", tick: r.computes.Tick, due: r.computes.Due, wall: true}, // nodes die in wall time
 		{name: "session", tick: r.sessions.Tick, due: r.sessions.Due},

@@ -694,3 +694,14 @@ func TestConcurrentUploads(t *testing.T) {
 		}
 	})
 }
+
+func TestLinkSecret(t *testing.T) {
+	each(t, func(t *testing.T, r *room) {
+		first, err := r.LinkSecret(t.Context())
+		check(t, err)
+		again, err := (&build.Service{DB: r.DB}).LinkSecret(t.Context())
+		if err != nil || len(first) != 32 || !slices.Equal(first, again) {
+			t.Errorf("%x and %x, %v", first, again, err)
+		}
+	})
+}

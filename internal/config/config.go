@@ -39,6 +39,15 @@ type Config struct {
 	// development server has one in Data.
 	Store string `yaml:"store" placeholder:"URL" help:"Database: sqlite:PATH or postgres://USER@HOST/NAME."`
 
+	// Blobs is where the files of builds, scripts and logs are kept: a folder, or an s3:// URL
+	// as blob.OpenS3 reads it. Nodes of one database need the same. Without it they are in a
+	// folder "blobs" beside the database.
+	Blobs string `yaml:"blobs" placeholder:"DIR|URL" help:"Where builds, scripts and logs are kept: a folder, or s3://BUCKET/PREFIX?endpoint=URL. Default: blobs in the data folder."`
+	// BuildSources is where the buckets of callers' own storage locations are looked up: a
+	// folder with one folder a bucket, or an s3:// URL, of which the bucket does not matter.
+	// Without it that is the store of Blobs, if it is S3-compatible.
+	BuildSources string `yaml:"build-sources" placeholder:"DIR|URL" help:"Where the buckets of a StorageLocation are: a folder with one folder a bucket, or an s3:// URL. Default: the store of --blobs."`
+
 	// Clock is "real", or, in development, "manual": it starts at the time of the start and
 	// then moves only by POST /clock/advance on the admin address.
 	Clock string `yaml:"clock" default:"real" enum:"real,manual" help:"real, or (dev only) manual: moves only by POST /clock/advance on the admin address."`
@@ -121,6 +130,9 @@ const (
 
 // RatesOfAWS is a value of RateProfile.
 const RatesOfAWS = "aws"
+
+// IsS3 tells whether a place of files is an S3-compatible store, and not a folder.
+func IsS3(place string) bool { return strings.HasPrefix(place, "s3://") }
 
 // StoreURL is the database to open.
 func (c Config) StoreURL() string {

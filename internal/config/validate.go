@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/matchyard/matchyard/internal/blob"
 	"github.com/matchyard/matchyard/internal/webhook"
 )
 
@@ -149,6 +150,16 @@ func loopback(host string) bool {
 func (c Config) checkStorage(wrong func(field, format string, args ...any)) {
 	if c.Store != "" && !strings.HasPrefix(c.Store, "sqlite:") && !strings.HasPrefix(c.Store, "postgres://") && !strings.HasPrefix(c.Store, "postgresql://") {
 		wrong("store", "want sqlite:PATH or postgres://…") // its text may hold a password
+	}
+	for _, place := range []struct{ field, value string }{{"blobs", c.Blobs}, {"build-sources", c.BuildSources}} {
+		switch {
+		case IsS3(place.value):
+			if err := blob.CheckS3(place.value); err != nil {
+				wrong(place.field, "%v", err)
+			}
+		case strings.Contains(place.value, "://"):
+			wrong(place.field, "%q is neither a folder nor an s3:// URL", place.value)
+		}
 	}
 	switch {
 	case c.Ephemeral && !c.Dev:
