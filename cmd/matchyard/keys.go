@@ -32,18 +32,27 @@ type keysFlags struct {
 	SealKeyFile string `placeholder:"FILE" help:"The server's seal key."`
 }
 
-// open reaches the keys and runs f on them.
-func (k *keysFlags) open(ctx context.Context, parsed *kong.Context, f func(app.Keyring) error) (err error) {
+// config is the configuration of the server that is meant.
+func (k *keysFlags) config(parsed *kong.Context) (config.Config, error) {
 	c, err := config.Load(config.Sources{File: k.File, Env: os.LookupEnv, Flags: given(parsed)})
 	if err != nil {
-		return usageError{err}
+		return c, usageError{err}
 	}
 	c.Store = cmp.Or(c.Store, dataStore(c))
 	if err := c.Validate(); err != nil {
-		return usageError{err}
+		return c, usageError{err}
 	}
 	c.LogLevel = "error"
 	c.Logger = logger(c)
+	return c, nil
+}
+
+// open reaches the keys and runs f on them.
+func (k *keysFlags) open(ctx context.Context, parsed *kong.Context, f func(app.Keyring) error) (err error) {
+	c, err := k.config(parsed)
+	if err != nil {
+		return err
+	}
 	keys, done, err := app.OpenKeyring(ctx, c)
 	if err != nil {
 		return err

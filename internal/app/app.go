@@ -115,7 +115,7 @@ func (a *App) open(ctx context.Context) error {
 	}
 	a.openKeySocket(ctx)
 	a.gateway = &gateway.Server{
-		Computes: &a.rooms.computes, Sessions: &a.rooms.sessions, DB: a.db, Logger: a.logger, Dev: a.config.Dev,
+		Computes: &a.rooms.computes, Sessions: &a.rooms.sessions, Hosts: &a.rooms.hosts, DB: a.db, Logger: a.logger, Dev: a.config.Dev,
 	}
 	if a.signed != nil {
 		a.gateway.VerifySigV4 = a.verifyDial
@@ -133,6 +133,8 @@ func (a *App) showSockets() {
 	}
 	a.metrics.Gauge("matchyard_sockets", "Sockets of game servers that are open.",
 		read(func(s gateway.Stats) float64 { return float64(s.Sockets) }))
+	a.metrics.Gauge("matchyard_hosts", "Hosts whose agents are connected.",
+		read(func(s gateway.Stats) float64 { return float64(s.Hosts) }))
 	for _, c := range []struct {
 		name, help string
 		pick       func(gateway.Stats) int64
@@ -245,6 +247,7 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	failed := make(chan error, 5)
 	running.Go(func() { a.sweep(background) })
 	running.Go(func() { newEngine(&a.rooms.placements, a.logger).run(background, a.db) })
+	running.Go(func() { (&scheduler{pass: a.rooms.hosts.Pass, logger: a.logger}).run(background, a.db) })
 	running.Go(func() { a.events.Run(background) })
 	running.Go(func() { a.workOnBuilds(background) })
 	if a.beacon != nil {
@@ -270,7 +273,7 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	if a.admin != nil {
 		serve("admin", a.adminSrv, a.admin)
 	}
-	keySrv := adminServer(keyHandler(localKeyring{a.keys}), a.logger)
+	keySrv := adminServer(a.socketHandler(), a.logger)
 	if a.keySocket != nil {
 		serve("keys", keySrv, a.keySocket)
 	}

@@ -22,8 +22,8 @@ import (
 	"github.com/matchyard/matchyard/internal/store"
 )
 
-// An SQLite database belongs to one process. While that is a server, keys are managed
-// through it: by a socket in its folder, which only the folder's owner reaches.
+// An SQLite database belongs to one process. While that is a server, keys and hosts are
+// managed through it: by a socket in its folder, which only the folder's owner reaches.
 const socketName = "keys.sock"
 
 // Keyring manages the access keys of a server, be it running or not.
@@ -73,7 +73,7 @@ func OpenKeyring(ctx context.Context, c config.Config) (k Keyring, done func() e
 // and the like only cost the convenience.
 func (a *App) openKeySocket(ctx context.Context) {
 	dir := a.config.Folder()
-	if dir == "" || a.keys == nil || a.db.Dialect() != store.SQLite {
+	if dir == "" || a.db.Dialect() != store.SQLite {
 		return
 	}
 	name := filepath.Join(dir, socketName)
@@ -110,9 +110,18 @@ func listenPrivately(ctx context.Context, name string) (net.Listener, error) {
 	return l, nil
 }
 
-// keyHandler is what the socket answers.
-func keyHandler(keys Keyring) http.Handler {
+// socketHandler is what the socket answers. A server for development has hosts and no keys.
+func (a *App) socketHandler() http.Handler {
 	mux := http.NewServeMux()
+	hostHandler(mux, &a.rooms.hosts)
+	if a.keys != nil {
+		keyHandler(mux, localKeyring{a.keys})
+	}
+	return mux
+}
+
+// keyHandler adds what the socket answers of keys.
+func keyHandler(mux *http.ServeMux, keys Keyring) {
 	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, r *http.Request) {
 		list, err := keys.List(r.Context())
 		answerKeys(w, list, err)
@@ -144,7 +153,6 @@ func keyHandler(keys Keyring) http.Handler {
 	mux.HandleFunc("DELETE /keys/{id}", func(w http.ResponseWriter, r *http.Request) {
 		answerKeys(w, struct{}{}, keys.Revoke(r.Context(), r.PathValue("id")))
 	})
-	return mux
 }
 
 // revealed are credentials that travel: access.Secret shows itself to nobody.

@@ -9,7 +9,7 @@ import (
 // operations is the index page: every operation of the API, and the method that carries it
 // out or the room it waits for.
 func operations(r *rooms) []awsapi.Operation {
-	tags, builds, fleets, computes, sessions, placements := &r.tags, &r.builds, &r.fleets, &r.computes, &r.sessions, &r.placements
+	tags, builds, fleets, computes, sessions, hosts, placements := &r.tags, &r.builds, &r.fleets, &r.computes, &r.sessions, &r.hosts, &r.placements
 	return []awsapi.Operation{
 		// Fleets.
 		awsapi.Op(fleets.CreateFleet),
@@ -35,13 +35,13 @@ func operations(r *rooms) []awsapi.Operation {
 		awsapi.Op(fleets.ListLocations),
 
 		// Capacity and the hosts of managed fleets.
-		awsapi.Op(fleets.DescribeEC2InstanceLimits),
+		awsapi.Op(hosts.DescribeEC2InstanceLimits),
 		awsapi.Op(fleets.DescribeFleetCapacity),
 		awsapi.Op(fleets.StartFleetActions),
 		awsapi.Op(fleets.StopFleetActions),
 		awsapi.Op(fleets.UpdateFleetCapacity),
-		awsapi.Op(fleets.DescribeInstances),
-		awsapi.Op(fleets.GetInstanceAccess),
+		awsapi.Op(hosts.DescribeInstances),
+		awsapi.Op(hosts.GetInstanceAccess),
 
 		// Aliases.
 		awsapi.Op(fleets.CreateAlias),

@@ -10,6 +10,7 @@ import (
 	"github.com/matchyard/matchyard/internal/depot"
 	"github.com/matchyard/matchyard/internal/event"
 	"github.com/matchyard/matchyard/internal/fleet"
+	"github.com/matchyard/matchyard/internal/host"
 	"github.com/matchyard/matchyard/internal/placement"
 	"github.com/matchyard/matchyard/internal/session"
 	"github.com/matchyard/matchyard/internal/store"
@@ -24,6 +25,7 @@ type rooms struct {
 	fleets     fleet.Service
 	computes   compute.Service
 	sessions   session.Service
+	hosts      host.Service
 	placements placement.Service
 
 	links depot.Links
@@ -44,6 +46,9 @@ func wire(db *store.DB, c config.Config, endpoint func() string) *rooms {
 		Leaving:  r.computes.DropLocationTx,
 		Counts:   r.counts,
 		LastUse:  r.sessions.LastUseTx,
+
+		Instances:     r.hosts.InstancesTx,
+		InstanceLimit: r.hosts.LimitTx,
 		Quotas: fleet.Quotas{
 			AnywhereFleets: c.AnywhereFleets, ManagedFleets: c.ManagedFleets, LocationsPerFleet: c.LocationsPerFleet,
 			CustomLocations: c.CustomLocations, Aliases: c.Aliases,
@@ -53,13 +58,21 @@ func wire(db *store.DB, c config.Config, endpoint func() string) *rooms {
 		DB: db, Home: home, Fleets: &r.fleets,
 		SDKEndpoint: endpoint, AgentEndpoint: endpoint,
 		Ended:  r.sessions.ProcessEnded,
+		Noted:  r.hosts.Noted,
 		Config: compute.Config{ComputesPerFleet: c.ComputesPerFleet, ReconnectGrace: c.ReconnectGrace},
 	}
 	r.sessions = session.Service{
 		DB: db, Home: home, Fleets: &r.fleets, Computes: &r.computes,
+		LogURL:    r.hosts.LogURL,
+		Hosting:   r.hosts.Hosting,
 		Activated: r.placements.Activated,
 		Over:      r.placements.Over,
 		Config:    session.Config{ReservationTimeout: c.ReservationTimeout, Retention: c.Retention},
+	}
+	r.hosts = host.Service{
+		DB: db, Home: home, Fleets: &r.fleets, Builds: &r.builds, Computes: &r.computes, Sessions: &r.sessions,
+		SDKEndpoint: endpoint, Links: &r.links, Wall: time.Now,
+		Config: host.Config{Swift: c.Dev},
 	}
 	r.placements = placement.Service{
 		DB: db, Home: home, Fleets: &r.fleets, Computes: &r.computes, Sessions: &r.sessions, Tags: &r.tags, Events: &r.events,
@@ -110,6 +123,7 @@ func (r *rooms) duties() []duty {
 		{name: "fleet", tick: r.fleets.Tick, due: r.fleets.Due},
 		{name: "compute", tick: r.computes.Tick, due: r.computes.Due, wall: true}, // nodes die in wall time
 		{name: "session", tick: r.sessions.Tick, due: r.sessions.Due},
+		{name: "host", tick: r.hosts.Tick, due: r.hosts.Due, wall: true}, // hosts are lost in wall time
 		{name: "placement", tick: r.placements.Tick, due: r.placements.Due},
 	}
 }

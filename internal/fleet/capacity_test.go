@@ -87,7 +87,7 @@ func TestManagedOperationsAreRefusedOnAnywhereFleets(t *testing.T) {
 		r.location("custom-a")
 		id := r.fleet("custom-a")
 		calls := onFleet(r)
-		for _, name := range []string{"UpdateFleetCapacity", "UpdateFleetPortSettings", "StartFleetActions", "StopFleetActions", "DescribeInstances", "GetInstanceAccess"} {
+		for _, name := range []string{"UpdateFleetCapacity", "UpdateFleetPortSettings", "StartFleetActions", "StopFleetActions"} {
 			refused(r.t, name, calls[name](id), invalid, id, "ANYWHERE")
 		}
 		refused(r.t, "CreateVpcPeeringConnection", calls["CreateVpcPeeringConnection"](id), invalid, id, "ANYWHERE")
@@ -105,23 +105,6 @@ func TestPortSettingsOfAnywhereFleets(t *testing.T) {
 				r.t.Errorf("DescribeFleetPortSettings = %s, %v, want %s", show(out), err, show(want))
 			}
 		}
-	})
-}
-
-func TestEC2InstanceLimits(t *testing.T) {
-	each(t, func(r *rooms) {
-		t, ctx := r.t, r.t.Context()
-		all, err := r.DescribeEC2InstanceLimits(ctx, &gamelift.DescribeEC2InstanceLimitsInput{})
-		if err != nil || all.EC2InstanceLimits == nil || len(all.EC2InstanceLimits) != 0 {
-			t.Errorf("all types: %s, %v, want an empty list", show(all), err)
-		}
-		one, err := r.DescribeEC2InstanceLimits(ctx, &gamelift.DescribeEC2InstanceLimitsInput{EC2InstanceType: "c5.large", Location: new("us-west-2")})
-		want := []types.EC2InstanceLimit{{EC2InstanceType: "c5.large", Location: new("us-west-2"), CurrentInstances: new(int32(0)), InstanceLimit: new(int32(0))}}
-		if err != nil || show(one.EC2InstanceLimits) != show(want) {
-			t.Errorf("one type: %s, %v, want %s", show(one), err, show(want))
-		}
-		_, err = r.DescribeEC2InstanceLimits(ctx, &gamelift.DescribeEC2InstanceLimitsInput{Location: new("eu-west-1")})
-		refused(t, "elsewhere", err, unoffered, "eu-west-1")
 	})
 }
 

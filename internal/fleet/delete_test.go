@@ -152,14 +152,6 @@ func onFleet(r *rooms) map[string]func(id string) error {
 			_, err := r.StopFleetActions(ctx, &gamelift.StopFleetActionsInput{FleetId: &id})
 			return err
 		},
-		"DescribeInstances": func(id string) error {
-			_, err := r.DescribeInstances(ctx, &gamelift.DescribeInstancesInput{FleetId: &id})
-			return err
-		},
-		"GetInstanceAccess": func(id string) error {
-			_, err := r.GetInstanceAccess(ctx, &gamelift.GetInstanceAccessInput{FleetId: &id, InstanceId: new("i-1")})
-			return err
-		},
 	}
 }
 

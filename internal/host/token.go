@@ -52,6 +52,17 @@ func (s *Service) CreateToken(ctx context.Context, name string) (t Token, secret
 	return t, secret, nil
 }
 
+// OwnToken makes the token of a host that belongs to the server itself, as the one of a
+// development server does. It takes the place of the last one of that name.
+func (s *Service) OwnToken(ctx context.Context, name string) (secret string, err error) {
+	secret = tokenPrefix + rand.Text()
+	return secret, s.DB.Write(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(`INSERT INTO host_token (id, key, name, sum, created_at) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (id) DO UPDATE SET sum = $4, created_at = $5, revoked_at = NULL`, "own-"+name, tx.NewKey(), "the server's own host "+name, sum(secret), tx.NowMs())
+		return err
+	})
+}
+
 // Tokens lists all tokens, the revoked ones too, oldest first.
 func (s *Service) Tokens(ctx context.Context) (list []Token, err error) {
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
