@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Finds or installs the clients and the database that the tests talk to: python3 with boto3,
-# the AWS CLI, Node with @aws-sdk/client-gamelift, PostgreSQL. Run again it changes nothing.
+# the AWS CLI, Node with @aws-sdk/client-gamelift, PostgreSQL, Prometheus. Run again it changes nothing.
 #
 # Only Debian's packages and npm are used, through the machine's own apt-get and npm. What
 # cannot be had is named on a line "MISSING …". Tests that need it then skip and say so;
@@ -103,6 +103,14 @@ else
   else
     miss "PostgreSQL: tests on it fail (install it, or set MATCHYARD_TEST_POSTGRES)"
   fi
+fi
+
+# Prometheus and its promtool check the dashboard and the alerts of deploy/.
+command -v promtool >/dev/null || debian prometheus || true
+if command -v promtool >/dev/null && command -v prometheus >/dev/null; then
+  echo "Prometheus  $(promtool --version 2>&1 | head -1)"
+else
+  miss "prometheus: the dashboard and the alerts are not checked"
 fi
 
 if [ "$missing" = 1 ] && [ -n "${CI:-}${MATCHYARD_REQUIRE_CLIENTS:-}" ]; then

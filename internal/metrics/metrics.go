@@ -120,3 +120,15 @@ func (m *Metrics) Counter(name, help string, read func() float64) {
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }
+
+// Names are the series that New declares, without the ends of histograms.
+func Names() []string {
+	names := []string{
+		"matchyard_requests_total", "matchyard_request_seconds", "matchyard_tick_seconds", "matchyard_tick_errors_total",
+		"matchyard_store_probe_seconds", "matchyard_info",
+	}
+	for _, s := range catalogue {
+		names = append(names, s.name)
+	}
+	return names
+}
