@@ -64,7 +64,7 @@ func TestMatchesAreLegal(t *testing.T) {
 				}
 				matches := 0
 				played(t, Options{
-					Rules: rules, Stream: generate(t, profile, 7, 0.1), Greedy: greedy, Explain: -1,
+					Rules: rules, Stream: generate(t, profile, 7, 0.08), Greedy: greedy, Explain: -1,
 					Check: func(m flexmatch.Match, now time.Time) {
 						matches++
 						if why := illegal(rules, levels, m, now); why != "" {
@@ -147,7 +147,7 @@ func TestSameSeedSameReport(t *testing.T) {
 	pages := func(seed uint64) string {
 		rules, profile := standard(t, "5v5-roles")
 		s := generate(t, profile, seed, 0.1)
-		r := NewReport("twice", seed, played(t, Options{Rules: rules, Stream: s, Seed: seed}), played(t, Options{Rules: rules, Stream: s, Greedy: true, Label: "greedy"}))
+		r := NewReport("twice", seed, played(t, Options{Rules: rules, Stream: s, Seed: seed, Explain: 20}), played(t, Options{Rules: rules, Stream: s, Greedy: true, Label: "greedy"}))
 		var out bytes.Buffer
 		if err := json.NewEncoder(&out).Encode(r); err != nil {
 			t.Fatal(err)
@@ -264,7 +264,7 @@ func TestBackfill(t *testing.T) {
 func TestEveryTicketEndsOnce(t *testing.T) {
 	for _, name := range examples.Names() {
 		rules, profile := standard(t, name)
-		s := generate(t, profile, 11, 0.1)
+		s := generate(t, profile, 11, 0.06)
 		r := played(t, Options{Rules: rules, Stream: s, Explain: 5})
 		seen := map[int32]bool{}
 		for _, e := range r.ends {

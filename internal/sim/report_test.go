@@ -68,7 +68,7 @@ func TestBinsHoldEverything(t *testing.T) {
 func TestNumbersAgree(t *testing.T) {
 	rules, profile := standard(t, "5v5-roles")
 	s := generate(t, profile, 2, 0.25)
-	result := played(t, Options{Rules: rules, Stream: s})
+	result := played(t, Options{Rules: rules, Stream: s, Explain: 20})
 	run := NewReport("", 2, result).Runs[0]
 	arrived, matched, gaveUp, matches := 0, 0, 0, 0
 	for _, slot := range run.OverTime {

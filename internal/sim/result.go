@@ -2,7 +2,6 @@ package sim
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 
@@ -121,7 +120,7 @@ func (r *Result) explain(e flexmatch.Explanation, start float64) {
 	case e.Matchable:
 		key = "a match was possible, but older tickets had the first choice"
 	case e.Rule != "" && len(e.Also) > 0:
-		key = fmt.Sprintf("rule %s and %d more", e.Rule, len(e.Also))
+		key = "rule " + e.Rule + " and others"
 	case e.Rule != "":
 		key = "rule " + e.Rule
 	case e.Measure.Failed && e.Measure.Property == "":
