@@ -28,7 +28,7 @@ func (a *App) openDepot(ctx context.Context) error {
 		return fmt.Errorf("build-sources: %w", err)
 	}
 	r := a.rooms
-	r.builds.Blobs, r.builds.Sources = blobs, sources
+	r.builds.Blobs, r.builds.Sources, r.hosts.Blobs = blobs, sources, blobs
 	secret, err := r.builds.LinkSecret(ctx)
 	if err != nil {
 		return err
