@@ -94,12 +94,13 @@ func (a *App) open(ctx context.Context) error {
 			return err
 		}
 	}
-	if a.db, err = store.Open(ctx, a.config.StoreURL(), store.Options{Now: a.clock.Now, Logger: a.logger}); err != nil {
+	a.metrics = metrics.New(a.config.Version)
+	if a.db, err = store.Open(ctx, a.config.StoreURL(), store.Options{Now: a.clock.Now, Logger: a.logger, Counted: a.metrics.Count}); err != nil {
 		return err
 	}
 	a.rooms = wire(a.db, a.config, a.Endpoint)
 	a.duties = a.rooms.duties()
-	a.metrics = metrics.New(a.config.Version)
+	a.metrics.Watch(a.readings)
 	if err := a.openBeacon(); err != nil {
 		return err
 	}

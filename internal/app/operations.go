@@ -110,9 +110,9 @@ func operations(r *rooms) []awsapi.Operation {
 		awsapi.Unbuilt[gamelift.ValidateMatchmakingRuleSetInput, gamelift.ValidateMatchmakingRuleSetOutput](),
 
 		// Scaling policies: wait for the scaling room.
-		awsapi.Unbuilt[gamelift.DeleteScalingPolicyInput, gamelift.DeleteScalingPolicyOutput](),
-		awsapi.Unbuilt[gamelift.DescribeScalingPoliciesInput, gamelift.DescribeScalingPoliciesOutput](),
-		awsapi.Unbuilt[gamelift.PutScalingPolicyInput, gamelift.PutScalingPolicyOutput](),
+		awsapi.Op(r.scaling.DeleteScalingPolicy),
+		awsapi.Op(r.scaling.DescribeScalingPolicies),
+		awsapi.Op(r.scaling.PutScalingPolicy),
 
 		// Builds and scripts.
 		awsapi.Op(builds.CreateBuild),

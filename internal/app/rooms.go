@@ -12,6 +12,7 @@ import (
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/host"
 	"github.com/matchyard/matchyard/internal/placement"
+	"github.com/matchyard/matchyard/internal/scaling"
 	"github.com/matchyard/matchyard/internal/session"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/tag"
@@ -26,6 +27,7 @@ type rooms struct {
 	computes   compute.Service
 	sessions   session.Service
 	hosts      host.Service
+	scaling    scaling.Service
 	placements placement.Service
 
 	links depot.Links
@@ -42,7 +44,7 @@ func wire(db *store.DB, c config.Config, endpoint func() string) *rooms {
 	r.fleets = fleet.Service{
 		DB: db, Home: home, Tags: &r.tags, Builds: &r.builds,
 		Speed: speedOf(c), Expiry: c.FleetExpiry, ErrorLife: keptFor(c.FleetErrorLife),
-		Deleting: r.computes.DropFleetTx,
+		Deleting: r.deleting,
 		Leaving:  r.computes.DropLocationTx,
 		Counts:   r.counts,
 		LastUse:  r.sessions.LastUseTx,
@@ -74,6 +76,7 @@ func wire(db *store.DB, c config.Config, endpoint func() string) *rooms {
 		SDKEndpoint: endpoint, Links: &r.links, Wall: time.Now,
 		Config: host.Config{Swift: c.Dev},
 	}
+	r.scaling = scaling.Service{DB: db, Home: home, Fleets: &r.fleets, Measure: r.measure}
 	r.placements = placement.Service{
 		DB: db, Home: home, Fleets: &r.fleets, Computes: &r.computes, Sessions: &r.sessions, Tags: &r.tags, Events: &r.events,
 	}
@@ -92,6 +95,14 @@ func keptFor(d time.Duration) time.Duration {
 		return -1
 	}
 	return d
+}
+
+// deleting ends what a fleet has that is about to go.
+func (r *rooms) deleting(tx *store.Tx, id arn.FleetID) error {
+	if err := r.scaling.DropFleetTx(tx, id); err != nil {
+		return err
+	}
+	return r.computes.DropFleetTx(tx, id)
 }
 
 // exists tells whether a resource that may have tags is there; each room knows its own.
@@ -124,6 +135,7 @@ func (r *rooms) duties() []duty {
 		{name: "compute", tick: r.computes.Tick, due: r.computes.Due, wall: true}, // nodes die in wall time
 		{name: "session", tick: r.sessions.Tick, due: r.sessions.Due},
 		{name: "host", tick: r.hosts.Tick, due: r.hosts.Due, wall: true}, // hosts are lost in wall time
+		{name: "scaling", tick: r.scaling.Tick, due: r.scaling.Due},
 		{name: "placement", tick: r.placements.Tick, due: r.placements.Due},
 	}
 }

@@ -1,0 +1,59 @@
+package app
+
+import (
+	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/fleet"
+	"github.com/matchyard/matchyard/internal/scaling"
+	"github.com/matchyard/matchyard/internal/store"
+)
+
+// measure is what the locations of a managed fleet look like to its scaling policies; each
+// room knows a part.
+func (r *rooms) measure(tx *store.Tx, f fleet.Fleet) (map[arn.Location]scaling.Sample, error) {
+	loads, err := r.computes.LoadTx(tx, f)
+	if err != nil {
+		return nil, err
+	}
+	depths, err := r.placements.DepthTx(tx, f)
+	if err != nil {
+		return nil, err
+	}
+	places, err := r.fleets.PlacesTx(tx, f)
+	if err != nil {
+		return nil, err
+	}
+	samples := map[arn.Location]scaling.Sample{}
+	for _, p := range places {
+		at := arn.Location(*p.Location)
+		instances, err := r.hosts.InstancesTx(tx, f.ID, at)
+		if err != nil {
+			return nil, err
+		}
+		counts, err := r.sessions.CountTx(tx, f.ID, at)
+		if err != nil {
+			return nil, err
+		}
+		l := loads[at]
+		s := scaling.Sample{
+			Pending: instances.Pending, ActiveInstances: instances.Active, IdleInstances: instances.Idle,
+			Free: l.Free, Unhealthy: l.Unhealthy, Activating: l.Activating, Active: l.Active, Activatable: l.Activatable,
+			Players: counts.Players, Slots: counts.MaxPlayers, QueueDepth: depths[at].Waiting, PerInstance: perInstance(f),
+		}
+		if s.QueueDepth > 0 {
+			s.OldestWait = tx.Now.Sub(depths[at].Oldest)
+		}
+		samples[at] = s
+	}
+	return samples, nil
+}
+
+// perInstance is how many game sessions an instance of a fleet can host at a time.
+func perInstance(f fleet.Fleet) (n int) {
+	if f.Runtime == nil {
+		return 1
+	}
+	for _, p := range f.Runtime.ServerProcesses {
+		n += int(*p.ConcurrentExecutions)
+	}
+	return n
+}
