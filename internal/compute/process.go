@@ -150,6 +150,7 @@ func (s *Service) Ready(ctx context.Context, process store.Key, r Ready) error {
 		if r.SDKVersion != "" {
 			p.SDKVersion, p.SDKLanguage = r.SDKVersion, r.SDKLanguage
 		}
+		tx.Count(ProcessActivations, 1, string(p.Fleet), string(p.Location))
 		return s.noteTx(tx, p.Process, NoteReady, "")
 	})
 }
@@ -239,6 +240,7 @@ func (s *Service) finishTx(tx *store.Tx, p row, why EndReason, detail string, ex
 	if _, err := tx.Exec(`DELETE FROM process_inbox WHERE process = $1`, p.Key); err != nil {
 		return err
 	}
+	countEnd(tx, p.Process, why)
 	tx.Notify(ChannelEnded, strconv.FormatInt(int64(p.Key), 10))
 	if s.Ended != nil {
 		if err := s.Ended(tx, before.Process, why); err != nil {

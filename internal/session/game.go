@@ -173,6 +173,9 @@ func (s *Service) ProcessEnded(tx *store.Tx, p compute.Process, why compute.EndR
 	if why == compute.Forced { // what is ACTIVATING is only ended so by TerminateGameSession
 		return s.tellOver(tx, g, Ended)
 	}
+	if why != compute.Normal {
+		tx.Count(GameInterruptions, 1, string(g.fleet), string(g.location))
+	}
 	return s.tellOver(tx, g, ProcessLost)
 }
 

@@ -196,6 +196,9 @@ func (s *Service) AcceptPlayer(ctx context.Context, process store.Key, gameSessi
 			return apierr.InvalidGameSessionStatus("GameSessionId: game session %s is %s and takes no players", gameSession, g.status)
 		}
 		ok, err := acceptPlayer(tx, p.key)
+		if ok {
+			tx.Count(PlayerActivations, 1, string(g.fleet), string(g.location))
+		}
 		if err != nil || ok {
 			return err
 		}

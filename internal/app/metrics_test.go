@@ -1,0 +1,38 @@
+package app_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/gamelift"
+
+	"github.com/matchyard/matchyard/internal/testkit"
+)
+
+// What runs on a fleet shows under AWS's names.
+func TestMetricsOfAFleet(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, s *testkit.Server) {
+		ctx := t.Context()
+		fleet := arena(t, s.Client)
+		must[gamelift.RegisterComputeOutput](t)(s.Client.RegisterCompute(ctx, &gamelift.RegisterComputeInput{
+			FleetId: &fleet, ComputeName: new("host"), Location: new("custom-home"), IpAddress: new("127.0.0.1"),
+		}))
+		server := s.Dial(fleet, "host", "process-1", "")
+		server.Ready(7000)
+		game := must[gamelift.CreateGameSessionOutput](t)(s.Client.CreateGameSession(ctx, &gamelift.CreateGameSessionInput{
+			FleetId: &fleet, Location: new("custom-home"), MaximumPlayerSessionCount: new(int32(7)),
+		}))
+		server.Call("ActivateGameSession", testkit.Message{"GameSessionId": *game.GameSession.GameSessionId})
+		_, body := s.Get(s.Admin + "/metrics")
+		labels := `{fleet_id="` + fleet + `",location="custom-home"} `
+		for _, want := range []string{
+			"gamelift_active_game_sessions" + labels + "1", "gamelift_available_player_sessions" + labels + "7",
+			"gamelift_active_server_processes" + labels + "1", "gamelift_percent_available_game_sessions" + labels + "0",
+			"gamelift_server_process_activations_total" + labels + "1",
+		} {
+			if !strings.Contains(body, want+"\n") {
+				t.Errorf("metrics lack %s", want)
+			}
+		}
+	})
+}
