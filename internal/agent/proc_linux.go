@@ -30,6 +30,7 @@ type launcher struct {
 	boot   string
 	log    *slog.Logger
 	jobs   chan func()
+	asUser chan func() // done with the games' user's rights; nil without cred
 }
 
 // newLauncher makes a launcher; close ends it. userName "" launches as the agent's own user.
@@ -52,6 +53,10 @@ func newLauncher(limits Limits, userName, cgroup, data string, log *slog.Logger)
 		log.Info("no cgroup v2; limits by rlimits", slog.Any("reason", err))
 	}
 	go l.run()
+	if l.cred != nil {
+		l.asUser = make(chan func())
+		go l.runAsUser()
+	}
 	return l, nil
 }
 
@@ -108,8 +113,28 @@ func (l *launcher) run() {
 	}
 }
 
+// runAsUser is a thread with the games' user's rights, and the agent's other threads keep
+// theirs. It sets limits of games: root cannot where it lacks CAP_SYS_RESOURCE, as in most
+// containers.
+func (l *launcher) runAsUser() {
+	runtime.LockOSThread() // never unlocked: the thread ends with this function
+	// The libraries' own functions would change all threads.
+	uid, gid := uintptr(l.cred.Uid), uintptr(l.cred.Gid)
+	_, _, e1 := unix.RawSyscall(unix.SYS_SETRESGID, gid, gid, gid)
+	_, _, e2 := unix.RawSyscall(unix.SYS_SETRESUID, uid, uid, uid)
+	if e1 != 0 || e2 != 0 {
+		l.log.Warn("limits of games may not be set", slog.Any("group", e1), slog.Any("user", e2))
+	}
+	for job := range l.asUser {
+		job()
+	}
+}
+
 func (l *launcher) close() {
 	close(l.jobs)
+	if l.asUser != nil {
+		close(l.asUser)
+	}
 	l.groups.close()
 }
 
@@ -164,9 +189,8 @@ func (l *launcher) launch(s spawn) (*osProcess, error) {
 	if group != nil {
 		p.Group = s.group
 	}
-	l.limit(pid, group != nil)
 	if p.Start, err = startOf(pid); err == nil { // it is our child: not reaped, so it is there
-		err = p.watch(pidfd)
+		err = errors.Join(p.watch(pidfd), l.limit(pid, group != nil))
 	}
 	if err != nil {
 		p.kill()
@@ -178,20 +202,33 @@ func (l *launcher) launch(s spawn) (*osProcess, error) {
 
 // limit sets the rlimits of a process that has just been started. What it did before is the
 // dynamic linker's work.
-func (l *launcher) limit(pid int, grouped bool) {
-	set := func(resource int, n uint64) {
-		if n > 0 {
-			_ = unix.Prlimit(pid, resource, &unix.Rlimit{Cur: n, Max: n}, nil)
+func (l *launcher) limit(pid int, grouped bool) error {
+	if l.asUser == nil {
+		return l.setLimits(pid, grouped)
+	}
+	done := make(chan error)
+	l.asUser <- func() { done <- l.setLimits(pid, grouped) }
+	return <-done
+}
+
+func (l *launcher) setLimits(pid int, grouped bool) error {
+	limits := map[int]uint64{unix.RLIMIT_CORE: 0}
+	if l.limits.Files > 0 {
+		limits[unix.RLIMIT_NOFILE] = uint64(l.limits.Files)
+	}
+	if l.limits.Memory > 0 && (!grouped || !l.groups.controls("memory")) {
+		limits[unix.RLIMIT_DATA] = uint64(l.limits.Memory)
+	}
+	if l.limits.Pids > 0 && l.cred != nil && (!grouped || !l.groups.controls("pids")) {
+		limits[unix.RLIMIT_NPROC] = uint64(l.limits.Pids)
+	}
+	for resource, n := range limits {
+		err := unix.Prlimit(pid, resource, &unix.Rlimit{Cur: n, Max: n}, nil)
+		if err != nil && !errors.Is(err, unix.ESRCH) { // it may have ended already
+			return fmt.Errorf("limit %d of a process: %w", resource, err)
 		}
 	}
-	_ = unix.Prlimit(pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil)
-	set(unix.RLIMIT_NOFILE, uint64(l.limits.Files))
-	if !grouped || !l.groups.controls("memory") {
-		set(unix.RLIMIT_DATA, uint64(l.limits.Memory))
-	}
-	if l.cred != nil && (!grouped || !l.groups.controls("pids")) {
-		set(unix.RLIMIT_NPROC, uint64(l.limits.Pids))
-	}
+	return nil
 }
 
 // adopt takes over a process of an earlier agent, or says errGone.
@@ -208,6 +245,10 @@ func (l *launcher) adopt(id identity, marker string) (*osProcess, error) {
 	}
 	// The descriptor names whatever has the number now; only its start tells who that is.
 	if start, err := startOf(id.PID); err != nil || start != id.Start {
+		_ = unix.Close(fd)
+		return nil, p.ended()
+	}
+	if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0); n > 0 { // dead, and not reaped yet
 		_ = unix.Close(fd)
 		return nil, p.ended()
 	}

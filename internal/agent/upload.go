@@ -213,6 +213,11 @@ func (c *collection) write(name string, paths []string) (size int64, err error) 
 		}
 	}()
 	c.zip, c.taken = zip.NewWriter(f), map[string]bool{}
+	for _, suffix := range []string{"", ".1"} {
+		if err := c.printed(suffix); err != nil {
+			return 0, err
+		}
+	}
 	root, err := os.OpenRoot(c.game)
 	if err != nil {
 		c.note("no build folder: %v", err)
@@ -222,11 +227,6 @@ func (c *collection) write(name string, paths []string) (size int64, err error) 
 			if err := c.path(root, p); err != nil {
 				return 0, err
 			}
-		}
-	}
-	for _, suffix := range []string{"", ".1"} {
-		if err := c.printed(suffix); err != nil {
-			return 0, err
 		}
 	}
 	if err := c.end(); err != nil {
@@ -265,8 +265,11 @@ func (c *collection) path(root *os.Root, logPath string) error {
 		return nil
 	}
 	// A link on the way could lead to another's files.
-	for at := name; at != "."; at = path.Dir(at) {
-		info, err := root.Lstat(at)
+	for n := range len(name) + 1 {
+		if n < len(name) && name[n] != '/' {
+			continue
+		}
+		info, err := root.Lstat(name[:n])
 		if err != nil {
 			c.note("%q is not there", logPath)
 			return nil
