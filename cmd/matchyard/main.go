@@ -30,6 +30,7 @@ type commands struct {
 	Dev       devCmd       `cmd:"" help:"Run a server for development: any credentials, loopback only, a clock one can turn."`
 	Serve     serveCmd     `cmd:"" help:"Run a server for production: signed requests only."`
 	Keys      keysCmd      `cmd:"" help:"Manage the access keys of a server for production."`
+	Agent     agentCmd     `cmd:"" help:"Run game servers on this host, as a server wants them."`
 	Hosts     hostsCmd     `cmd:"" help:"Manage the hosts of managed fleets, and the tokens their agents join with."`
 	Audit     auditCmd     `cmd:"" help:"Read the log of changes of a server for production."`
 	Demo      demoCmd      `cmd:"" help:"Show a game session from its first player to its end, with a real game server."`

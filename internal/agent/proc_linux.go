@@ -52,6 +52,9 @@ func newLauncher(limits Limits, userName, cgroup, data string, log *slog.Logger)
 		}
 		log.Info("no cgroup v2; limits by rlimits", slog.Any("reason", err))
 	}
+	if l.groups != nil {
+		log.Info("each process gets a cgroup", slog.String("folder", l.groups.dir), slog.Any("limited", l.groups.controllers))
+	}
 	go l.run()
 	if l.cred != nil {
 		l.asUser = make(chan func())
