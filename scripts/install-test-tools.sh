@@ -80,6 +80,19 @@ if [ "$(node_major)" -ge 18 ] && command -v npm >/dev/null; then
   else
     miss "@aws-sdk/client-gamelift: npm could not install it; tests with JavaScript do not run"
   fi
+  wanted=conformance/drivers/package.json
+  mkdir -p .cache/node-s3
+  if ! cmp -s "$wanted" .cache/node-s3/installed.json; then
+    cp "$wanted" .cache/node-s3/package.json
+    if npm install --prefix .cache/node-s3 --no-audit --no-fund --no-package-lock --loglevel=error >/dev/null; then
+      cp "$wanted" .cache/node-s3/installed.json
+    fi
+  fi
+  if version=$(node -p 'require("./.cache/node-s3/node_modules/@aws-sdk/client-s3/package.json").version' 2>/dev/null); then
+    echo "JavaScript  @aws-sdk/client-s3 $version"
+  else
+    miss "@aws-sdk/client-s3: npm could not install it; uploads with JavaScript are not tested"
+  fi
 else
   miss "node 18 or newer with npm: tests with JavaScript do not run"
 fi
