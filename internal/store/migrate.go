@@ -16,6 +16,8 @@ var migrations embed.FS
 // migrationLock is the advisory lock under which PostgreSQL migrates, one node at a time.
 const migrationLock = 0x6d61746368 // "match"
 
+const migrationTable = `CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)`
+
 // rowid finds the integer key of a table. SQLite stores a table by it, instead of by a
 // hidden number with an index beside, only when its type is spelt INTEGER, which on
 // PostgreSQL is too small.
@@ -31,7 +33,7 @@ func (db *DB) migrate(ctx context.Context) error {
 		if err := lockMigrations(tx); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(`CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)`); err != nil {
+		if _, err := tx.Exec(migrationTable); err != nil {
 			return err
 		}
 		done, err = applied(tx)
@@ -39,23 +41,24 @@ func (db *DB) migrate(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	names, err := fs.Glob(migrations, "migrations/*.sql")
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
+	for _, name := range migrationNames() {
 		if done[name] {
 			continue
 		}
-		text, err := migrations.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		if err := db.write(ctx, func(tx *Tx) error { return apply(tx, name, string(text)) }); err != nil {
+		if err := db.write(ctx, func(tx *Tx) error { return apply(tx, name) }); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// migrationNames are the names of all migrations, in their order.
+func migrationNames() []string {
+	names, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		panic(err) // the pattern is good
+	}
+	return names
 }
 
 // applied are the names of the migrations this database has seen.
@@ -85,19 +88,23 @@ func lockMigrations(tx *Tx) error {
 }
 
 // apply runs a migration unless another node did meanwhile.
-func apply(tx *Tx, name, text string) error {
+func apply(tx *Tx, name string) error {
+	text, err := migrations.ReadFile(name)
+	if err != nil {
+		return err
+	}
 	if err := lockMigrations(tx); err != nil {
 		return err
 	}
 	var at int64
-	err := tx.QueryRow(`SELECT applied_at FROM migration WHERE name = $1`, name).Scan(&at)
+	err = tx.QueryRow(`SELECT applied_at FROM migration WHERE name = $1`, name).Scan(&at)
 	if err == nil {
 		return nil
 	}
 	if !errors.Is(err, ErrNoRows) {
 		return err
 	}
-	for statement := range strings.SplitSeq(text, ";\n") {
+	for statement := range strings.SplitSeq(string(text), ";\n") {
 		if strings.TrimSpace(statement) == "" {
 			continue
 		}

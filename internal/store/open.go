@@ -13,6 +13,18 @@ import (
 // "sqlite:PATH" (the file is made when missing), "sqlite::memory:" (gone after Close), or
 // "postgres://…" (anything that speaks PostgreSQL's protocol).
 func Open(ctx context.Context, url string, o Options) (*DB, error) {
+	db, err := connect(ctx, url, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.start(ctx); err != nil {
+		return nil, errors.Join(err, db.disconnect())
+	}
+	return db, nil
+}
+
+// connect opens the database as it is. What it returns runs transactions, and is no node yet.
+func connect(ctx context.Context, url string, o Options) (*DB, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -36,12 +48,14 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 		db.stop()
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	if err := db.start(ctx); err != nil {
-		db.stop()
-		db.work.Wait()
-		return nil, errors.Join(err, db.backend.close())
-	}
 	return db, nil
+}
+
+// disconnect closes a database that is no node.
+func (db *DB) disconnect() error {
+	db.stop()
+	db.work.Wait()
+	return db.backend.close()
 }
 
 // start makes the open database ready for use.
