@@ -1,5 +1,5 @@
-// Package archive looks through zip files that strangers made, and unpacks those that are
-// harmless. It owns what "harmless" means (Check says it); it knows neither what the files
+// Package archive looks through zip files that strangers made, unpacks those that are
+// harmless, and makes such. It owns what "harmless" means (Check says it); it knows neither what the files
 // are for nor where archives come from.
 package archive
 

@@ -81,6 +81,10 @@ func OpenS3(ctx context.Context, text string) (*S3, error) {
 	return s, nil
 }
 
+// NewS3 is the store in a bucket that a client reaches, whatever keys the client's
+// credentials allow.
+func NewS3(client *s3.Client, bucket string) *S3 { return &S3{client: client, bucket: bucket} }
+
 func readURL(text string) (*url.URL, url.Values, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "s3" || u.Host == "" || u.User != nil || u.Fragment != "" {
