@@ -22,6 +22,7 @@ import (
 	"github.com/matchyard/matchyard/internal/awsapi"
 	"github.com/matchyard/matchyard/internal/beacon"
 	"github.com/matchyard/matchyard/internal/config"
+	"github.com/matchyard/matchyard/internal/console"
 	"github.com/matchyard/matchyard/internal/depot"
 	"github.com/matchyard/matchyard/internal/gateway"
 	"github.com/matchyard/matchyard/internal/listen"
@@ -36,12 +37,15 @@ const drain = 8 * time.Second
 
 // App is a server. Open makes one, Serve runs it and closes it.
 type App struct {
-	config   config.Config
-	logger   *slog.Logger
-	clock    *Clock
-	db       *store.DB
-	rooms    *rooms
-	duties   []duty
+	config config.Config
+	logger *slog.Logger
+	clock  *Clock
+	db     *store.DB
+	rooms  *rooms
+	duties []duty
+
+	matchmaker *matchmaker
+
 	metrics  *metrics.Metrics
 	sweeping sync.Mutex // held while ticks run
 	faults   faults     // of a development server
@@ -51,6 +55,7 @@ type App struct {
 	depot    *depot.Server
 	closers  []func() error // of the places of files
 	events   *webhook.Server
+	console  *console.Server
 	gateway  *gateway.Server
 	listener *listen.Listener
 	server   *http.Server
@@ -100,14 +105,18 @@ func (a *App) open(ctx context.Context) error {
 	}
 	a.rooms = wire(a.db, a.config, a.Endpoint)
 	a.duties = a.rooms.duties()
+	a.matchmaker = newMatchmaker(&a.rooms.matches, a.clock.manual, a.logger)
+	a.rooms.matches.Wake = a.matchmaker.wake
 	a.metrics.Watch(a.readings)
 	if err := a.openBeacon(); err != nil {
 		return err
 	}
-	api := &awsapi.Server{Operations: operations(a.rooms), Logger: a.logger, Observe: a.metrics.Request}
+	a.console = a.newConsole()
+	api := &awsapi.Server{Operations: operations(a.rooms), Logger: a.logger, Observe: a.observe, Failed: a.console.Failed}
 	if err := a.guard(ctx, api); err != nil {
 		return err
 	}
+	a.guardConsole()
 	if err := a.openDepot(ctx); err != nil {
 		return err
 	}
@@ -248,8 +257,12 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	failed := make(chan error, 5)
 	running.Go(func() { a.sweep(background) })
 	running.Go(func() { newEngine(&a.rooms.placements, a.logger).run(background, a.db) })
+	running.Go(func() { a.matchmaker.run(background, a.db) })
 	running.Go(func() { (&scheduler{pass: a.rooms.hosts.Pass, logger: a.logger}).run(background, a.db) })
 	running.Go(func() { a.events.Run(background) })
+	if a.admin != nil {
+		running.Go(func() { a.console.Run(background) })
+	}
 	running.Go(func() { a.workOnBuilds(background) })
 	if a.beacon != nil {
 		running.Go(func() {

@@ -9,7 +9,8 @@ import (
 // operations is the index page: every operation of the API, and the method that carries it
 // out or the room it waits for.
 func operations(r *rooms) []awsapi.Operation {
-	tags, builds, fleets, computes, sessions, hosts, placements := &r.tags, &r.builds, &r.fleets, &r.computes, &r.sessions, &r.hosts, &r.placements
+	tags, builds, fleets, computes, sessions, hosts := &r.tags, &r.builds, &r.fleets, &r.computes, &r.sessions, &r.hosts
+	scales, placements, matches := &r.scaling, &r.placements, &r.matches
 	return []awsapi.Operation{
 		// Fleets.
 		awsapi.Op(fleets.CreateFleet),
@@ -95,24 +96,24 @@ func operations(r *rooms) []awsapi.Operation {
 		awsapi.Op(placements.UpdateGameSessionQueue),
 
 		// Matchmaking: waits for the matchmaking room.
-		awsapi.Unbuilt[gamelift.AcceptMatchInput, gamelift.AcceptMatchOutput](),
-		awsapi.Unbuilt[gamelift.CreateMatchmakingConfigurationInput, gamelift.CreateMatchmakingConfigurationOutput](),
-		awsapi.Unbuilt[gamelift.CreateMatchmakingRuleSetInput, gamelift.CreateMatchmakingRuleSetOutput](),
-		awsapi.Unbuilt[gamelift.DeleteMatchmakingConfigurationInput, gamelift.DeleteMatchmakingConfigurationOutput](),
-		awsapi.Unbuilt[gamelift.DeleteMatchmakingRuleSetInput, gamelift.DeleteMatchmakingRuleSetOutput](),
-		awsapi.Unbuilt[gamelift.DescribeMatchmakingInput, gamelift.DescribeMatchmakingOutput](),
-		awsapi.Unbuilt[gamelift.DescribeMatchmakingConfigurationsInput, gamelift.DescribeMatchmakingConfigurationsOutput](),
-		awsapi.Unbuilt[gamelift.DescribeMatchmakingRuleSetsInput, gamelift.DescribeMatchmakingRuleSetsOutput](),
-		awsapi.Unbuilt[gamelift.StartMatchBackfillInput, gamelift.StartMatchBackfillOutput](),
-		awsapi.Unbuilt[gamelift.StartMatchmakingInput, gamelift.StartMatchmakingOutput](),
-		awsapi.Unbuilt[gamelift.StopMatchmakingInput, gamelift.StopMatchmakingOutput](),
-		awsapi.Unbuilt[gamelift.UpdateMatchmakingConfigurationInput, gamelift.UpdateMatchmakingConfigurationOutput](),
-		awsapi.Unbuilt[gamelift.ValidateMatchmakingRuleSetInput, gamelift.ValidateMatchmakingRuleSetOutput](),
+		awsapi.Op(matches.AcceptMatch),
+		awsapi.Op(matches.CreateMatchmakingConfiguration),
+		awsapi.Op(matches.CreateMatchmakingRuleSet),
+		awsapi.Op(matches.DeleteMatchmakingConfiguration),
+		awsapi.Op(matches.DeleteMatchmakingRuleSet),
+		awsapi.Op(matches.DescribeMatchmaking),
+		awsapi.Op(matches.DescribeMatchmakingConfigurations),
+		awsapi.Op(matches.DescribeMatchmakingRuleSets),
+		awsapi.Op(matches.StartMatchBackfill),
+		awsapi.Op(matches.StartMatchmaking),
+		awsapi.Op(matches.StopMatchmaking),
+		awsapi.Op(matches.UpdateMatchmakingConfiguration),
+		awsapi.Op(matches.ValidateMatchmakingRuleSet),
 
 		// Scaling policies: wait for the scaling room.
-		awsapi.Op(r.scaling.DeleteScalingPolicy),
-		awsapi.Op(r.scaling.DescribeScalingPolicies),
-		awsapi.Op(r.scaling.PutScalingPolicy),
+		awsapi.Op(scales.DeleteScalingPolicy),
+		awsapi.Op(scales.DescribeScalingPolicies),
+		awsapi.Op(scales.PutScalingPolicy),
 
 		// Builds and scripts.
 		awsapi.Op(builds.CreateBuild),

@@ -11,6 +11,7 @@ import (
 	"github.com/matchyard/matchyard/internal/event"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/host"
+	"github.com/matchyard/matchyard/internal/matchmaking"
 	"github.com/matchyard/matchyard/internal/placement"
 	"github.com/matchyard/matchyard/internal/scaling"
 	"github.com/matchyard/matchyard/internal/session"
@@ -29,6 +30,7 @@ type rooms struct {
 	hosts      host.Service
 	scaling    scaling.Service
 	placements placement.Service
+	matches    matchmaking.Service
 
 	links depot.Links
 }
@@ -79,6 +81,11 @@ func wire(db *store.DB, c config.Config, endpoint func() string) *rooms {
 	r.scaling = scaling.Service{DB: db, Home: home, Fleets: &r.fleets, Measure: r.measure}
 	r.placements = placement.Service{
 		DB: db, Home: home, Fleets: &r.fleets, Computes: &r.computes, Sessions: &r.sessions, Tags: &r.tags, Events: &r.events,
+		Outcome: r.matches.Placed,
+	}
+	r.matches = matchmaking.Service{
+		DB: db, Home: home, Tags: &r.tags, Fleets: &r.fleets, Computes: &r.computes, Sessions: &r.sessions,
+		Placements: &r.placements, Events: &r.events,
 	}
 	return r
 }
@@ -107,7 +114,7 @@ func (r *rooms) deleting(tx *store.Tx, id arn.FleetID) error {
 
 // exists tells whether a resource that may have tags is there; each room knows its own.
 func (r *rooms) exists(tx *store.Tx, kind, id string) (bool, error) {
-	for _, room := range []func(*store.Tx, string, string) (bool, error){r.builds.ExistsTx, r.fleets.ExistsTx, r.placements.ExistsTx} {
+	for _, room := range []func(*store.Tx, string, string) (bool, error){r.builds.ExistsTx, r.fleets.ExistsTx, r.placements.ExistsTx, r.matches.ExistsTx} {
 		if found, err := room(tx, kind, id); found || err != nil {
 			return found, err
 		}
@@ -137,5 +144,6 @@ func (r *rooms) duties() []duty {
 		{name: "host", tick: r.hosts.Tick, due: r.hosts.Due, wall: true}, // hosts are lost in wall time
 		{name: "scaling", tick: r.scaling.Tick, due: r.scaling.Due},
 		{name: "placement", tick: r.placements.Tick, due: r.placements.Due},
+		{name: "matchmaking", tick: r.matches.Tick, due: r.matches.Due},
 	}
 }

@@ -3,6 +3,7 @@ package matchmaking
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
@@ -23,8 +24,6 @@ type configuration struct {
 	RuleSetKey store.Key
 	Version    int64 // grows with each update
 	CreatedAt  time.Time
-	// AdditionalPlayers is the number of slots a match keeps free; none when Standalone.
-	AdditionalPlayers int
 	detail
 }
 
@@ -35,7 +34,7 @@ type detail struct {
 	AcceptanceRequired bool                 `json:",omitempty"`
 	AcceptanceTimeout  time.Duration        `json:",omitempty"` // zero: not given
 	RequestTimeout     time.Duration        `json:",omitempty"`
-	Additional         int32                `json:",omitempty"` // as given
+	Additional         int32                `json:",omitempty"` // AdditionalPlayerCount as given
 	Description        *string              `json:",omitempty"`
 	CustomEventData    *string              `json:",omitempty"`
 	NotificationTarget *string              `json:",omitempty"`
@@ -138,6 +137,66 @@ func (s *Service) DescribeMatchmakingConfigurations(ctx context.Context, in *gam
 	return out, nil
 }
 
+// UpdateMatchmakingConfiguration changes the members that are given; those that are not stay,
+// an empty list or text removes. A change to STANDALONE drops the queues. Tickets that wait
+// meet the new configuration in the next pass; matches that are made stay as they are
+// (flexmatch.md 2.9).
+func (s *Service) UpdateMatchmakingConfiguration(ctx context.Context, in *gamelift.UpdateMatchmakingConfigurationInput) (*gamelift.UpdateMatchmakingConfigurationOutput, error) {
+	var c configuration
+	err := s.DB.Write(ctx, func(tx *store.Tx) (err error) {
+		if c, err = s.knownConfiguration(tx, "Name", *in.Name, forUpdateOf(tx)); err != nil {
+			return err
+		}
+		if err := s.changeTx(tx, &c, settings{
+			in.RuleSetName, in.FlexMatchMode, in.GameSessionQueueArns, in.AcceptanceRequired, in.AcceptanceTimeoutSeconds,
+			in.RequestTimeoutSeconds, in.AdditionalPlayerCount, in.BackfillMode, in.GameProperties, in.GameSessionData,
+			in.Description, in.CustomEventData, in.NotificationTarget,
+		}); err != nil {
+			return err
+		}
+		c.Version++
+		if err := saveConfiguration(tx, c); err != nil {
+			return err
+		}
+		s.configurationChangedTx(tx, c.Key)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &gamelift.UpdateMatchmakingConfigurationOutput{Configuration: new(s.configurationModel(c))}, nil
+}
+
+// DeleteMatchmakingConfiguration deletes a configuration that has no tickets under way; its
+// name may be used again.
+func (s *Service) DeleteMatchmakingConfiguration(ctx context.Context, in *gamelift.DeleteMatchmakingConfigurationInput) (*gamelift.DeleteMatchmakingConfigurationOutput, error) {
+	err := s.DB.Write(ctx, func(tx *store.Tx) error {
+		c, err := s.knownConfiguration(tx, "Name", *in.Name, forUpdateOf(tx))
+		if err != nil {
+			return err
+		}
+		live, err := s.liveTicketsTx(tx, c.Key)
+		if err != nil {
+			return err
+		}
+		if live > 0 {
+			return apierr.InvalidRequest("Name: matchmaking configuration %s has %d tickets under way", c.Name, live)
+		}
+		if err := removeConfiguration(tx, c.Key); err != nil {
+			return err
+		}
+		if err := s.Tags.DropTx(tx, c.ARN); err != nil {
+			return err
+		}
+		s.configurationChangedTx(tx, c.Key)
+		return giveQuota(tx, "configuration")
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &gamelift.DeleteMatchmakingConfigurationOutput{}, nil
+}
+
 // settings are the members that create and update share.
 type settings struct {
 	ruleSet           *string
@@ -216,15 +275,14 @@ func (c *configuration) take(in settings) {
 			*to = text
 		}
 	}
-	c.derive()
 }
 
-// derive sets what follows from the stored members.
-func (c *configuration) derive() {
-	c.AdditionalPlayers = 0
-	if !c.Standalone {
-		c.AdditionalPlayers = int(c.Additional)
+// additional is the number of slots that a match keeps free.
+func (c configuration) additional() int {
+	if c.Standalone {
+		return 0
 	}
+	return int(c.Additional)
 }
 
 // check holds members against each other.
@@ -244,15 +302,15 @@ func (c *configuration) check() error {
 
 // checkAdditional refuses to keep so many slots free that nobody is left to match.
 func (s *Service) checkAdditional(tx *store.Tx, c configuration) error {
-	if c.AdditionalPlayers == 0 {
+	if c.additional() == 0 {
 		return nil
 	}
 	rs, err := s.ruleSetTx(tx, c.RuleSetKey)
 	if err != nil {
 		return err
 	}
-	if slots := rs.Slots(); c.AdditionalPlayers >= slots {
-		return apierr.InvalidRequest("AdditionalPlayerCount: %d leaves none of the %d slots of rule set %s", c.AdditionalPlayers, slots, c.RuleSet)
+	if slots := rs.Slots(); c.additional() >= slots {
+		return apierr.InvalidRequest("AdditionalPlayerCount: %d leaves none of the %d slots of rule set %s", c.additional(), slots, c.RuleSet)
 	}
 	return nil
 }
@@ -288,9 +346,13 @@ func (s *Service) holdConfigurationTx(tx *store.Tx, nameOrARN string) (configura
 	return s.knownConfiguration(tx, "ConfigurationName", nameOrARN, forKeyShareOf(tx))
 }
 
-// configurationByKeyTx reads a configuration; store.ErrNoRows when it was deleted.
+// configurationByKeyTx reads a configuration. When it was deleted the error is
+// NotFoundException, and store.ErrNoRows too.
 func (s *Service) configurationByKeyTx(tx *store.Tx, key store.Key) (configuration, error) {
 	c, err := configurationByKey(tx, key)
+	if errors.Is(err, store.ErrNoRows) {
+		return configuration{}, fmt.Errorf("%w: %w", apierr.NotFound("the matchmaking configuration was deleted"), err)
+	}
 	c.ARN = s.resource(configurationKind, c.Name)
 	return c, err
 }

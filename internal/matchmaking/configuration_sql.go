@@ -20,7 +20,6 @@ func scanConfiguration(row interface{ Scan(dest ...any) error }) (c configuratio
 	if err := json.Unmarshal([]byte(text), &c.detail); err != nil {
 		return configuration{}, fmt.Errorf("detail of matchmaking configuration %s: %w", c.Name, err)
 	}
-	c.derive()
 	return c, nil
 }
 

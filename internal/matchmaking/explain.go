@@ -1,0 +1,109 @@
+package matchmaking
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/matchyard/matchyard/internal/flexmatch"
+	"github.com/matchyard/matchyard/internal/flexmatch/lifecycle"
+	"github.com/matchyard/matchyard/internal/store"
+)
+
+// Explanation tells why a ticket is where it is.
+type Explanation struct {
+	TicketID      string
+	Configuration string
+	Status        string
+	StatusReason  string `json:",omitempty"`
+	StatusMessage string `json:",omitempty"`
+	StartTime     time.Time
+	EndTime       *time.Time `json:",omitempty"`
+	Deadline      *time.Time `json:",omitempty"` // of one that waits: when it times out
+	MatchID       string     `json:",omitempty"`
+	Players       int
+
+	// Why is why a ticket that waits is not matched, or why one that timed out was not; and
+	// Text the same in words.
+	Why  *flexmatch.Explanation `json:",omitempty"`
+	Text string
+}
+
+// Explain tells why a ticket waits, or why it timed out. The error is a NotFoundException
+// when there is none of that id.
+func (s *Service) Explain(ctx context.Context, ticketID string) (Explanation, error) {
+	var t *ticket
+	var c configuration
+	var text *string
+	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		text = nil
+		if t, err = knownTicket(tx, ticketID); err != nil {
+			return err
+		}
+		if c, err = s.configurationForTx(tx, t); err != nil {
+			return err
+		}
+		if t.Status == lifecycle.TimedOut {
+			err = tx.QueryRow(`SELECT text FROM matchmaking_explanation WHERE ticket = $1`, t.key).Scan(&text)
+			if errors.Is(err, store.ErrNoRows) {
+				err = nil
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return Explanation{}, err
+	}
+	e := Explanation{
+		TicketID: t.ID, Configuration: t.name, Status: string(t.Status), StatusReason: t.Reason, StatusMessage: t.Message,
+		StartTime: t.Start, MatchID: t.MatchID, Players: len(t.wire),
+	}
+	if !t.End.IsZero() {
+		e.EndTime = &t.End
+	}
+	switch {
+	case t.Waiting():
+		e.Deadline = new(t.Start.Add(c.RequestTimeout))
+		return e, s.explainWaiting(ctx, &e, t)
+	case text != nil:
+		e.Why = &flexmatch.Explanation{}
+		if err := json.Unmarshal([]byte(*text), e.Why); err != nil {
+			return e, err
+		}
+		e.Text = e.Why.String()
+	case t.Status == lifecycle.TimedOut:
+		e.Text = "It found no match in time; many tickets timed out with it, and not all were looked into."
+	case t.Status == lifecycle.RequiresAcceptance:
+		e.Text = "It is in a proposed match that its players have to accept."
+	case t.Status == lifecycle.Placing:
+		e.Text = "Its match is being placed: placement " + t.MatchID + " tells how that goes."
+	case t.Message != "":
+		e.Text = t.Message
+	default:
+		e.Text = "It was matched."
+	}
+	return e, nil
+}
+
+// explainWaiting asks the pool: this node's or, on another node, a copy made of the rows.
+func (s *Service) explainWaiting(ctx context.Context, e *Explanation, t *ticket) error {
+	p := s.existingPool(t.configuration)
+	if p == nil || !s.holds(t.configuration) {
+		p = &pool{key: t.configuration}
+	}
+	p.passing.Lock()
+	defer p.passing.Unlock()
+	if !p.loaded || p.tickets[t.ID] == nil {
+		if err := s.readRows(ctx, p, false); err != nil {
+			return err
+		}
+	}
+	why, ok := p.engine.Explain(t.ID, s.DB.Now())
+	if !ok {
+		e.Text = "It was matched, or has ended, at this moment."
+		return nil
+	}
+	e.Why, e.Text = &why, why.String()
+	return nil
+}
