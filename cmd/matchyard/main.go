@@ -33,6 +33,9 @@ type commands struct {
 	Agent     agentCmd     `cmd:"" help:"Run game servers on this host, as a server wants them."`
 	Hosts     hostsCmd     `cmd:"" help:"Manage the hosts of managed fleets, and the tokens their agents join with."`
 	Audit     auditCmd     `cmd:"" help:"Read the log of changes of a server for production."`
+	Upload    uploadCmd    `cmd:"" name:"upload-build" help:"Upload a folder as a build, and wait until it is READY."`
+	Save      saveCmd      `cmd:"" help:"Save a server's whole database in a file, while it runs or not."`
+	Load      loadCmd      `cmd:"" help:"Fill an empty database from such a file."`
 	Demo      demoCmd      `cmd:"" help:"Show a game session from its first player to its end, with a real game server."`
 	Ping      pingCmd      `cmd:"" help:"Measure the latency to the beacons of locations."`
 	Explain   explainCmd   `cmd:"" help:"Tell why something went as it did."`
