@@ -125,7 +125,7 @@ func (a *App) open(ctx context.Context) error {
 	}
 	a.openKeySocket(ctx)
 	a.gateway = &gateway.Server{
-		Computes: &a.rooms.computes, Sessions: &a.rooms.sessions, Hosts: &a.rooms.hosts, DB: a.db, Logger: a.logger, Dev: a.config.Dev,
+		Computes: &a.rooms.computes, Sessions: &a.rooms.sessions, Matches: &a.rooms.matches, Hosts: &a.rooms.hosts, DB: a.db, Logger: a.logger, Dev: a.config.Dev,
 	}
 	if a.signed != nil {
 		a.gateway.VerifySigV4 = a.verifyDial

@@ -35,8 +35,8 @@ var actions = map[string]action{
 	"AcceptPlayerSession":               {do: acceptPlayerSession},
 	"RemovePlayerSession":               {do: removePlayerSession},
 	"DescribePlayerSessions":            {do: describePlayerSessions, again: true},
-	"StartMatchBackfill":                {do: noBackfill, again: true},
-	"StopMatchBackfill":                 {do: noBackfill, again: true},
+	"StartMatchBackfill":                {do: startMatchBackfill},
+	"StopMatchBackfill":                 {do: stopMatchBackfill},
 	"GetComputeCertificate":             {do: getComputeCertificate, again: true},
 	"GetFleetRoleCredentials":           {do: getFleetRoleCredentials, again: true},
 }
@@ -220,11 +220,6 @@ func millis(t *time.Time) *int64 {
 		return nil
 	}
 	return new(t.UnixMilli())
-}
-
-// noBackfill is the one place that decides about backfill while there is no matchmaking.
-func noBackfill(context.Context, *Server, *process, inbound) (any, error) {
-	return nil, badRequest("match backfill needs matchmaking, which this server does not offer yet")
 }
 
 func getComputeCertificate(ctx context.Context, s *Server, p *process, _ inbound) (any, error) {

@@ -36,6 +36,12 @@ type inbound struct {
 	PlayerSessionStatusFilter string
 	NextToken                 string
 	Limit                     *int32
+
+	// StartMatchBackfill, StopMatchBackfill
+	TicketID                    string `json:"TicketId"`
+	GameSessionArn              string
+	MatchmakingConfigurationArn string
+	Players                     []backfillPlayer
 }
 
 // parse reads a message. What can be read of it is returned also with an error, so that

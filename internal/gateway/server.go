@@ -16,6 +16,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/compute"
 	"github.com/matchyard/matchyard/internal/host"
+	"github.com/matchyard/matchyard/internal/matchmaking"
 	"github.com/matchyard/matchyard/internal/session"
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -26,6 +27,8 @@ import (
 type Server struct {
 	Computes *compute.Service
 	Sessions *session.Service
+	// Matches takes game servers' requests for players. Nil: they are refused.
+	Matches *matchmaking.Service
 	// Hosts is where the agents of hosts are let in. Nil: nowhere.
 	Hosts  *host.Service
 	DB     *store.DB
