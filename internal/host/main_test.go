@@ -195,6 +195,11 @@ func (a *agent) dial(r *rooms) {
 	for _, s := range sync.Stopping {
 		a.take(&s)
 	}
+	for _, id := range slices.Sorted(maps.Keys(a.runs)) { // what ended meanwhile is launched anew
+		if b := a.runs[id]; b != nil && b.status == hostmsg.Running && len(b.processes) == 0 {
+			a.launch(b)
+		}
+	}
 }
 
 // drop loses the connection; what runs goes on.
@@ -313,6 +318,7 @@ func (a *agent) exit(instance, process string, why hostmsg.ExitReason, detail st
 		must(a.r.t, a.r.Computes.Disconnect(a.r.t.Context(), p.Key, p.Dial))
 	}
 	a.say(&hostmsg.ProcessEnded{Instance: instance, Process: process, Reason: why, ExitCode: 1, Detail: detail})
+	a.leave(instance)
 }
 
 // stop lets the processes end as they were told, and then what is left.
@@ -332,8 +338,18 @@ func (a *agent) stop(m *hostmsg.Stop) {
 		}
 		a.exit(m.Instance, pid, hostmsg.ExitShutdown, "")
 	}
-	delete(a.runs, m.Instance)
-	a.say(&hostmsg.InstanceChanged{Instance: m.Instance, Status: hostmsg.Gone})
+	a.leave(m.Instance)
+}
+
+// leave ends an instance that is to end and of which nothing is left.
+func (a *agent) leave(instance string) {
+	a.r.t.Helper()
+	b := a.runs[instance]
+	if b == nil || b.status != hostmsg.Draining || len(b.processes) > 0 {
+		return
+	}
+	delete(a.runs, instance)
+	a.say(&hostmsg.InstanceChanged{Instance: instance, Status: hostmsg.Gone})
 }
 
 // settle runs the scheduler and carries messages until nothing happens any more.

@@ -109,7 +109,7 @@ func (s *Service) isDue(tx *store.Tx, v view, w fleet.Want) bool {
 	live := t.run + t.drain
 	switch {
 	case w.Stopping:
-		return live+t.leaving > 0 || t.all() == 0
+		return live+t.leaving+t.lost > 0 || t.all() == 0
 	case t.leaving > 0, t.drain > 0, live > int(w.Desired):
 		return true
 	case live+t.ending > 0 && n.runtime != print(w.Fleet):
@@ -374,6 +374,12 @@ func (s *Service) clearTx(tx *store.Tx, p place, w fleet.Want, t tally, budget i
 	for _, i := range list {
 		if used >= budget {
 			break
+		}
+		if i.actual == lost { // what it still hosts has to end too
+			if err := s.Computes.StopInstanceTx(tx, i.compute); err != nil {
+				return used, err
+			}
+			continue
 		}
 		if i.ending() {
 			continue

@@ -239,8 +239,6 @@ func TestHostLoss(t *testing.T) {
 		same(t, "back: only what hosts is left", len(a.runs), 1)
 		same(t, "the game goes on", r.game(g), types.GameSessionStatusActive)
 		r.finish(g)
-		delete(a.runs, *g.ComputeName)
-		a.say(&hostmsg.InstanceChanged{Instance: *g.ComputeName, Status: hostmsg.Gone})
 		r.settle()
 		same(t, "then nothing", r.shape(), "a:0 b:3")
 		same(t, "counts", r.counts(f, here), fleet.Instances{Active: 3, Idle: 3})

@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"flag"
 	"fmt"
 	"maps"
 	"slices"
@@ -23,6 +24,10 @@ import (
 // host has more than it takes, no instance counts twice, no scale-in ends a protected game
 // session, and what is wanted is there as far as the hosts have room.
 func TestRandomFarms(t *testing.T) {
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		must(t, f.Value.Set("25")) // each is a farm's whole life
+		defer func() { must(t, f.Value.Set(f.DefValue)) }()
+	}
 	storetest.Each(t, func(t *testing.T, db *store.DB, clock *storetest.Clock) {
 		runs := 0
 		rapid.Check(t, func(rt *rapid.T) {
@@ -30,6 +35,7 @@ func TestRandomFarms(t *testing.T) {
 			at := arn.Location(fmt.Sprintf("custom-run-%d", runs))
 			w := &world{wall: clock.Now(), agents: map[string]*agent{}}
 			r := furnish(t, db, clock, w)
+			r.Fleets.Quotas.CustomLocations = 1 << 20
 			_, err := r.Fleets.CreateLocation(t.Context(), &gamelift.CreateLocationInput{LocationName: new(string(at))})
 			must(t, err)
 			name := func(n int) string { return fmt.Sprintf("h%d-%d", runs, n) }
@@ -85,6 +91,8 @@ func (fa *farm) clear() {
 	_, err := fa.Fleets.DeleteFleet(fa.t.Context(), &gamelift.DeleteFleetInput{FleetId: new(string(fa.f))})
 	must(fa.t, err)
 	fa.settle()
+	fa.tick(time.Minute)
+	fa.tick(time.Minute)
 	for name, a := range fa.world.agents {
 		a.drop()
 		must(fa.t, fa.Forget(fa.t.Context(), name))
@@ -224,15 +232,12 @@ func (fa *farm) check(t *rapid.T) {
 		}
 	}
 	n := fa.counts(fa.f, fa.at)
-	kept := map[string]bool{}
-	for _, g := range fa.games {
-		kept[*g.ComputeName] = true
-	}
+	kept, leaving := fa.kept()
 	if n.Active+n.Pending < int(fa.want) {
 		t.Fatalf("%d wanted, %+v", fa.want, n)
 	}
-	if n.Active > int(fa.want)+len(kept)+fa.onDraining() {
-		t.Fatalf("%d wanted, %d instances with protected game sessions, %+v", fa.want, len(kept), n)
+	if n.Active > int(fa.want)+kept+leaving {
+		t.Fatalf("%d wanted, %d instances with protected game sessions, %d on hosts that drain, %+v", fa.want, kept, leaving, n)
 	}
 	if all := fa.allThere(); all && room >= int(fa.want)+fa.stuck() && n.Pending > 0 {
 		t.Fatalf("%d wanted, room for %d, %+v", fa.want, room, n)
@@ -251,14 +256,23 @@ func (fa *farm) check(t *rapid.T) {
 // allThere tells whether every host of the run is connected.
 func (fa *farm) allThere() bool { return len(fa.hosts(away)) == 0 }
 
-// onDraining counts the instances on hosts that are being drained.
-func (fa *farm) onDraining() (n int) {
-	for name, on := range fa.drained {
-		if on {
-			n += len(fa.world.agents[name].runs)
+// kept counts the instances with protected game sessions, among them those whose host lost
+// power and is not lost yet, and those on hosts that are being drained.
+func (fa *farm) kept() (protected, leaving int) {
+	must(fa.t, fa.DB.Read(fa.t.Context(), func(tx *store.Tx) error {
+		f, err := fa.Fleets.GetTx(tx, fa.f)
+		if err != nil {
+			return err
 		}
-	}
-	return n
+		on, err := fa.Sessions.ProtectedTx(tx, f.Key, fa.at)
+		if err != nil {
+			return err
+		}
+		protected = len(on)
+		return tx.QueryRow(`SELECT count(*) FROM instance i JOIN host h ON h.key = i.host
+			WHERE i.fleet_id = $1 AND i.location = $2 AND i.ended_at IS NULL AND h.draining = 1`, fa.f, fa.at).Scan(&leaving)
+	}))
+	return protected, leaving
 }
 
 // stuck counts what takes room without being wanted: instances of lost hosts that are back and

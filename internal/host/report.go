@@ -402,9 +402,6 @@ func (s *Service) Noted(tx *store.Tx, p compute.Process, n compute.Note, why com
 	default:
 		return fmt.Errorf("note %d is unknown", n)
 	}
-	if i.actual == lost {
-		return nil
-	}
 	return sendTx(tx, i.host, m)
 }
 
@@ -445,7 +442,7 @@ func (s *Service) Hosting(tx *store.Tx, games []session.Hosted) error {
 		if err != nil {
 			return err
 		}
-		if !ok || i.actual == lost {
+		if !ok {
 			continue
 		}
 		if err := sendTx(tx, i.host, &hostmsg.Hosting{Instance: i.id, Process: p.ProcessID, GameSession: string(g.Game)}); err != nil {
