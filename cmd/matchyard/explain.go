@@ -9,16 +9,35 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/matchyard/matchyard/internal/matchmaking"
 	"github.com/matchyard/matchyard/internal/placement"
 )
 
 // explainCmd asks a running server, at its admin address.
 type explainCmd struct {
 	Placement explainPlacementCmd `cmd:"" help:"Tell why a placement went as it did, and what would have worked."`
+	Ticket    explainTicketCmd    `cmd:"" help:"Tell why a matchmaking ticket waits or timed out, and what would have matched it."`
 }
 
 type explainPlacementCmd struct {
-	ID    string `arg:"" help:"The placement's id."`
+	ID string `arg:"" help:"The placement's id."`
+	explainFlags
+}
+
+func (c *explainPlacementCmd) Run(ctx context.Context, out *stdout) error {
+	return explain[placement.Explanation](ctx, out, c.explainFlags, "placement", c.ID)
+}
+
+type explainTicketCmd struct {
+	ID string `arg:"" help:"The ticket's id."`
+	explainFlags
+}
+
+func (c *explainTicketCmd) Run(ctx context.Context, out *stdout) error {
+	return explain[matchmaking.Explanation](ctx, out, c.explainFlags, "ticket", c.ID)
+}
+
+type explainFlags struct {
 	Admin string `default:"127.0.0.1:9171" placeholder:"HOST:PORT" help:"The server's admin address. Default: 127.0.0.1:9171."`
 	JSON  bool   `name:"json" env:"-" help:"Print JSON."`
 }
@@ -26,10 +45,11 @@ type explainPlacementCmd struct {
 // explainTime is how long the server may take.
 const explainTime = 30 * time.Second
 
-func (c *explainPlacementCmd) Run(ctx context.Context, out *stdout) error {
+// explain prints the explanation of a thing, which has the type E.
+func explain[E fmt.Stringer](ctx context.Context, out *stdout, c explainFlags, kind, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, explainTime)
 	defer cancel()
-	text, err := ask(ctx, "http://"+c.Admin+"/explain/placement/"+url.PathEscape(c.ID))
+	text, err := ask(ctx, "http://"+c.Admin+"/explain/"+kind+"/"+url.PathEscape(id))
 	if err != nil {
 		return err
 	}
@@ -37,7 +57,7 @@ func (c *explainPlacementCmd) Run(ctx context.Context, out *stdout) error {
 		_, err := out.Write(text)
 		return err
 	}
-	var e placement.Explanation
+	var e E
 	if err := json.Unmarshal(text, &e); err != nil {
 		return fmt.Errorf("the answer of %s: %w", c.Admin, err)
 	}
