@@ -5,7 +5,7 @@
 #   make check    format, lint, tidy modules, generated code, data races
 #   make bench    speed, one line a path (BENCH=NAME for one, BENCH_SECONDS=N its length)
 #   make fuzz     each fuzz target for FUZZ_SECONDS
-#   make build    bin/matchyard
+#   make build    bin/matchyard, with the console if npm is there
 
 GO      ?= go
 TOOL    := $(GO) tool -modfile=tools/go.mod
@@ -18,11 +18,21 @@ FUZZ_SECONDS  ?= 20
 # Modules of their own: programs that must not put their dependencies into the product.
 MODULES := examples/gameserver conformance/oldgo
 
-.PHONY: build demo test check lint race generate tidy fuzz bench tools clean
+.PHONY: build console console-test demo test check lint race generate tidy fuzz bench tools clean
 
-build:
+build: console
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/matchyard ./cmd/matchyard
 	CGO_ENABLED=0 $(GO) build -C examples/gameserver -trimpath -ldflags '-s -w' -o ../../bin/gameserver .
+
+# Without npm the binary has everything but the console, and says so where it would be.
+console:
+	@if command -v npm >/dev/null; then \
+	  cd web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build -- --logLevel warn; \
+	else echo "npm is missing: the console is not built into the binary"; fi
+
+# The console's screens in a browser, on servers with real traffic and with 100,000 rows.
+console-test: tools
+	$(GO) test -timeout 14m -count=1 -run TestConsole ./conformance
 
 demo: build
 	@bin/matchyard demo

@@ -2,6 +2,9 @@ module github.com/matchyard/matchyard
 
 go 1.26.0
 
+// What npm installs is none of this module.
+ignore ./web
+
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/aws/aws-sdk-go-v2 v1.48.0

@@ -11,6 +11,8 @@ import (
 	"net/http/pprof"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
+
 	"github.com/matchyard/matchyard/internal/model"
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -40,14 +42,13 @@ func (a *App) adminHandler() http.Handler {
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.Handle("GET /metrics", a.metrics.Handler())
 	mux.HandleFunc("GET /version", a.version)
-	mux.HandleFunc("GET /explain/placement/{id}", explain(a, a.rooms.placements.Explain))
-	mux.HandleFunc("GET /explain/ticket/{id}", explain(a, a.rooms.matches.Explain))
+	mux.HandleFunc("GET /explain/placement/{id}", a.explainPlacement)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	mux.HandleFunc("GET /{$}", a.front)
+	mux.Handle("/", a.console.Handler())
 	a.events.Admin(mux)
 	if a.config.Dev {
 		mux.HandleFunc("GET /clock", a.showClock)
@@ -82,6 +83,21 @@ func (a *App) version(w http.ResponseWriter, _ *http.Request) {
 	sayJSON(w, http.StatusOK, map[string]string{"version": a.config.Version, "api": model.APIVersion})
 }
 
+// explainPlacement tells why a placement went as it did.
+func (a *App) explainPlacement(w http.ResponseWriter, r *http.Request) {
+	e, err := a.rooms.placements.Explain(r.Context(), r.PathValue("id"))
+	if missing, ok := errors.AsType[*types.NotFoundException](err); ok {
+		sayJSON(w, http.StatusNotFound, map[string]string{"error": missing.ErrorMessage()})
+		return
+	}
+	if err != nil {
+		a.logger.Error("placement not explained", slog.Any("error", err))
+		sayJSON(w, http.StatusInternalServerError, map[string]string{"error": "the explanation could not be read; the log says why"})
+		return
+	}
+	sayJSON(w, http.StatusOK, e)
+}
+
 func (a *App) showClock(w http.ResponseWriter, _ *http.Request) {
 	sayJSON(w, http.StatusOK, map[string]string{"now": stamp(a.clock.Now()), "clock": a.config.Clock})
 }
@@ -111,24 +127,6 @@ func (a *App) advanceClock(w http.ResponseWriter, r *http.Request) {
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
-
-// front is a page for people who look with a browser.
-func (a *App) front(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = fmt.Fprintf(w, `<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Matchyard</title>
-<h1>Matchyard</h1>
-<p>API and game servers: %s</p>
-<ul>
-<li><a href="/readyz">readyz</a>, <a href="/livez">livez</a>
-<li><a href="/metrics">metrics</a>
-<li><a href="/version">version</a>
-<li><a href="/events">events</a>, <a href="/events/dead">those given up</a>
-<li><a href="/debug/pprof/">profiles</a>
-</ul>
-</html>
-`, a.Addr())
-}
 
 func say(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -52,6 +52,9 @@ type Server struct {
 	// Observe, when set, is told of each finished request: the operation ("" when
 	// unknown), "json" or "cbor", "OK" or the error's code, and how long it took.
 	Observe func(op, protocol, code string, d time.Duration)
+	// Failed, when set, is told of each request that was answered with an error: the access key
+	// it came with or claimed to, the operation ("" when unknown) and the error's code.
+	Failed func(r *http.Request, key, op, code string)
 
 	once      sync.Once
 	endpoints map[string]*endpoint
@@ -279,6 +282,9 @@ func (c *call) report() {
 	}
 	if c.server.Observe != nil {
 		c.server.Observe(name, c.protocol.String(), c.code, c.server.Now().Sub(c.start))
+	}
+	if c.server.Failed != nil && c.code != codeOK {
+		c.server.Failed(c.r, c.accessKey(), name, c.code)
 	}
 }
 

@@ -28,7 +28,7 @@ var floors = []string{
 	// The ground.
 	"internal/store", "internal/blob", "internal/apierr", "internal/arn",
 	// Pure.
-	"internal/page", "internal/event", "internal/flexmatch", "internal/hostmsg", "internal/archive",
+	"internal/page", "internal/event", "internal/flexmatch", "examples/flexmatch", "internal/sim", "internal/hostmsg", "internal/archive",
 	// Rooms.
 	"internal/access", "internal/tag", "internal/build", "internal/fleet", "internal/container", "internal/fleetiq",
 	"internal/compute", "internal/session", "internal/host", "internal/scaling", "internal/placement", "internal/matchmaking",
@@ -37,7 +37,7 @@ var floors = []string{
 	// The whole.
 	"internal/agent", "internal/config", "internal/app",
 	// What drives the whole.
-	"matchyardtest", "internal/testkit", "internal/sim", "internal/demo", "internal/bench", "internal/lint",
+	"matchyardtest", "internal/testkit", "internal/demo", "internal/bench", "internal/lint",
 	"examples", "conformance", "cmd", "scripts",
 }
 

@@ -153,7 +153,7 @@ func findPlayer(tx *store.Tx, id string) (player, error) {
 
 // acceptPlayer makes a reservation ACTIVE, unless it is none any more.
 func acceptPlayer(tx *store.Tx, key store.Key) (ok bool, err error) {
-	n, err := tx.Exec(`UPDATE player_session SET status = $2, deadline = NULL WHERE key = $1 AND status = $3 AND deadline > $4`,
+	n, err := tx.Exec(`UPDATE player_session SET status = $2, deadline = NULL, joined_at = $4 WHERE key = $1 AND status = $3 AND deadline > $4`,
 		key, joinedIn, reserved, tx.NowMs())
 	return n == 1, err
 }

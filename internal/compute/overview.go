@@ -1,0 +1,121 @@
+package compute
+
+import (
+	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/store"
+)
+
+// Stock is what the computes of a location of a fleet have.
+type Stock struct {
+	Fleet      arn.FleetID
+	Location   arn.Location
+	Computes   int64
+	Ready      int64 // processes that are ready, of which Free can be given a game session now
+	Free       int64
+	Hosting    int64 // processes with a game session, of which Activating are not active yet
+	Activating int64
+}
+
+// StockTx adds up the computes of all fleets.
+func (s *Service) StockTx(tx *store.Tx) (list []Stock, err error) {
+	rows, err := tx.Query(`SELECT fleet_id, location, count(*), CAST(sum(ready) AS BIGINT), CAST(sum(free) AS BIGINT), CAST(sum(hosting) AS BIGINT),
+		CAST(sum(activating) AS BIGINT) FROM compute GROUP BY fleet_id, location ORDER BY fleet_id, location`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var k Stock
+		if err := rows.Scan(&k.Fleet, &k.Location, &k.Computes, &k.Ready, &k.Free, &k.Hosting, &k.Activating); err != nil {
+			return nil, err
+		}
+		list = append(list, k)
+	}
+	return list, rows.Err()
+}
+
+// Rack is a compute and how many processes it has of a kind.
+type Rack struct {
+	Key        store.Key
+	Name       arn.ComputeName
+	Location   arn.Location
+	IPAddress  string
+	Managed    bool
+	Cordon     Cordon
+	CreatedAt  int64 // epoch milliseconds
+	Ready      int64
+	Free       int64
+	Hosting    int64
+	Activating int64
+}
+
+// RacksTx are computes of a fleet, oldest first, and how many there are in all.
+func (s *Service) RacksTx(tx *store.Tx, fleet store.Key, skip, most int) (list []Rack, total int64, err error) {
+	if err := tx.QueryRow(`SELECT count(*) FROM compute WHERE fleet = $1`, fleet).Scan(&total); err != nil {
+		return nil, 0, err
+	}
+	rows, err := tx.Query(`SELECT key, name, location, ip_address, managed, cordon, created_at, ready, free, hosting, activating
+		FROM compute WHERE fleet = $1 ORDER BY key LIMIT $2 OFFSET $3`, fleet, int64(most), int64(skip))
+	if err != nil {
+		return nil, 0, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r Rack
+		var managed int64
+		if err := rows.Scan(&r.Key, &r.Name, &r.Location, &r.IPAddress, &managed, &r.Cordon, &r.CreatedAt, &r.Ready, &r.Free, &r.Hosting, &r.Activating); err != nil {
+			return nil, 0, err
+		}
+		r.Managed = managed == 1
+		list = append(list, r)
+	}
+	return list, total, rows.Err()
+}
+
+// Cell is a process as a map of a fleet shows it.
+type Cell struct {
+	Compute    store.Key
+	ProcessID  string
+	Status     ProcessStatus
+	Healthy    bool
+	Connected  bool
+	Free       bool
+	Activating bool
+	Ending     bool // it was told to end
+	Port       int32
+	SDK        string    // version and language
+	EndedAt    int64     // epoch milliseconds; 0: it has not
+	Why        EndReason // of one that has
+}
+
+// CellsTx are up to most processes of computes, those that have not ended first and among
+// them the oldest; of those that have, only what ended since an instant (epoch milliseconds).
+func (s *Service) CellsTx(tx *store.Tx, computes []store.Key, since int64, most int) (list []Cell, err error) {
+	keys := make([]int64, len(computes))
+	for i, k := range computes {
+		keys[i] = int64(k)
+	}
+	rows, err := tx.Query(`SELECT compute, process_id, status, healthy, CASE WHEN node IS NULL THEN 0 ELSE 1 END, free, activating,
+			CASE WHEN end_by IS NULL THEN 0 ELSE 1 END, port, sdk_version, sdk_language, coalesce(ended_at, 0), coalesce(ended_why, '')
+		FROM process WHERE `+tx.In("compute", 1)+` AND (ended_at IS NULL OR ended_at >= $2)
+		ORDER BY CASE WHEN ended_at IS NULL THEN 0 ELSE 1 END, key LIMIT $3`, store.List(tx, keys), since, int64(most))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var c Cell
+		var healthy, connected, free, activating, ending int64
+		var version, language string
+		if err := rows.Scan(&c.Compute, &c.ProcessID, &c.Status, &healthy, &connected, &free, &activating, &ending, &c.Port,
+			&version, &language, &c.EndedAt, &c.Why); err != nil {
+			return nil, err
+		}
+		c.Healthy, c.Connected, c.Free, c.Activating, c.Ending = healthy == 1, connected == 1, free == 1, activating == 1, ending == 1
+		if c.SDK = version; language != "" {
+			c.SDK += " " + language
+		}
+		list = append(list, c)
+	}
+	return list, rows.Err()
+}

@@ -1,0 +1,2 @@
+import { Head } from "../ui";
+export function Player(_p: { route?: unknown }) { return <Head title="Player" />; }

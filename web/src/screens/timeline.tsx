@@ -1,0 +1,2 @@
+import { Head } from "../ui";
+export function Timeline(_p: { route?: unknown }) { return <Head title="Timeline" />; }
