@@ -12,7 +12,7 @@ import (
 )
 
 type benchCmd struct {
-	Only       string `placeholder:"NAME" help:"One path: noop, join, join25, page100, place, session-push, tickets, match-1v1, match-5v5, match-rules, match-large, match-none, match-cycle, match-memory, sockets or start. Default: all." env:"MATCHYARD_BENCH_ONLY"`
+	Only       string `placeholder:"NAME" help:"One path: noop, join, join25, page100, place, session-push, tickets, match-1v1, match-5v5, match-rules, match-large, match-none, match-cycle, match-memory, sockets, instances or start. Default: all." env:"MATCHYARD_BENCH_ONLY"`
 	Seconds    int    `default:"5" help:"Length of each load." env:"MATCHYARD_BENCH_SECONDS"`
 	Postgres   string `placeholder:"URL" help:"PostgreSQL server on which databases may be made: measure it too." env:"MATCHYARD_BENCH_POSTGRES"`
 	CPUProfile string `name:"cpu-profile" placeholder:"FILE" help:"Write a CPU profile of the whole run."`

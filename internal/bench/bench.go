@@ -42,6 +42,7 @@ var paths = []path{
 	{"match-cycle", matchCycle},
 	{"match-memory", matchMemory},
 	{"sockets", sockets},
+	{"instances", manyInstances},
 	{"echo", echo},
 	{"start", startUp},
 }
