@@ -23,6 +23,7 @@ import (
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/compute"
 	"github.com/matchyard/matchyard/internal/fleet"
+	"github.com/matchyard/matchyard/internal/matchmaking"
 	"github.com/matchyard/matchyard/internal/session"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/tag"
@@ -151,7 +152,8 @@ func newSocketServer(tb testing.TB) *socketServer {
 	computes := &compute.Service{DB: db, Home: home, Fleets: fleets, SDKEndpoint: nowhere, AgentEndpoint: nowhere}
 	sessions := &session.Service{DB: db, Home: home, Fleets: fleets, Computes: computes}
 	computes.Ended = sessions.ProcessEnded
-	s := &socketServer{Server: &Server{DB: db, Computes: computes, Sessions: sessions, Logger: quiet}, tb: tb}
+	matches := &matchmaking.Service{DB: db, Home: home, Tags: fleets.Tags, Fleets: fleets, Computes: computes, Sessions: sessions}
+	s := &socketServer{Server: &Server{DB: db, Computes: computes, Sessions: sessions, Matches: matches, Logger: quiet}, tb: tb}
 	s.init()
 	if _, err := fleets.CreateLocation(tb.Context(), &gamelift.CreateLocationInput{LocationName: new("custom-home")}); err != nil {
 		tb.Fatal(err)

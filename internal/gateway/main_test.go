@@ -28,6 +28,7 @@ import (
 	"github.com/matchyard/matchyard/internal/compute"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/gateway"
+	"github.com/matchyard/matchyard/internal/matchmaking"
 	"github.com/matchyard/matchyard/internal/session"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/store/storetest"
@@ -73,6 +74,7 @@ type yard struct {
 	fleets   *fleet.Service
 	computes *compute.Service
 	sessions *session.Service
+	matches  *matchmaking.Service
 	*gate
 
 	fleet, compute, token string
@@ -137,6 +139,7 @@ func (y *yard) build(db *store.DB, configure func(s *gateway.Server)) {
 	y.computes = &compute.Service{DB: db, Home: home, Fleets: y.fleets, SDKEndpoint: endpoint, AgentEndpoint: endpoint}
 	y.sessions = &session.Service{DB: db, Home: home, Fleets: y.fleets, Computes: y.computes}
 	y.computes.Ended = y.sessions.ProcessEnded
+	y.matches = &matchmaking.Service{DB: db, Home: home, Tags: y.fleets.Tags, Fleets: y.fleets, Computes: y.computes, Sessions: y.sessions}
 	y.gate = y.open("127.0.0.1:0", configure)
 	y.t.Cleanup(func() { y.end() })
 }
@@ -175,7 +178,7 @@ func (y *yard) openTLS() *gate { return y.serve("127.0.0.1:0", nil, true) }
 
 func (y *yard) serve(address string, configure func(s *gateway.Server), tls bool) *gate {
 	y.t.Helper()
-	g := &gate{Server: &gateway.Server{Computes: y.computes, Sessions: y.sessions, DB: y.db, Logger: quiet(y.t)}}
+	g := &gate{Server: &gateway.Server{Computes: y.computes, Sessions: y.sessions, Matches: y.matches, DB: y.db, Logger: quiet(y.t)}}
 	if configure != nil {
 		configure(g.Server)
 	}

@@ -256,9 +256,26 @@ func TestLifeOfAProcess(t *testing.T) {
 		if role["AccessKeyId"] != "" {
 			t.Errorf("role %v, want an empty AccessKeyId", role)
 		}
-		if m := c.does(400, "StartMatchBackfill", "TicketId", "", "Players", []any{message{"PlayerId": "ann", "LatencyInMS": nil}}); !strings.Contains(m["ErrorMessage"].(string), "matchmaking") {
-			t.Errorf("backfill: %v", m)
+		const matchmaker = "arn:aws:gamelift:us-west-2:123456789012:matchmakingconfiguration/ranked"
+		for _, backfill := range []struct {
+			status  int
+			word    string
+			players []any
+		}{
+			{400, "Players", []any{}},
+			{400, "PlayerId", []any{message{"Team": "red"}}},
+			{400, "AttrType", []any{message{"PlayerId": "ann", "PlayerAttributes": message{"skill": message{"N": 5}}}}},
+			{404, "ranked", []any{message{"PlayerId": "ann", "Team": "red", "LatencyInMS": nil, "PlayerAttributes": message{"skill": message{
+				"attrType": "DOUBLE", "S": nil, "N": 5.5, "SL": nil, "SDM": nil,
+			}, "nothing": message{"AttrType": "NONE"}}}}},
+		} {
+			m := c.does(backfill.status, "StartMatchBackfill", "TicketId", "", "GameSessionArn", id, "MatchmakingConfigurationArn", matchmaker, "Players", backfill.players)
+			if !strings.Contains(m["ErrorMessage"].(string), backfill.word) {
+				t.Errorf("backfill of %v: %v, want a word of %s", backfill.players, m, backfill.word)
+			}
 		}
+		c.does(400, "StopMatchBackfill", "GameSessionArn", id, "MatchmakingConfigurationArn", matchmaker)
+		c.does(404, "StopMatchBackfill", "GameSessionArn", id, "MatchmakingConfigurationArn", matchmaker, "TicketId", "t-1")
 
 		c.does(200, "TerminateServerProcess")
 		y.becomes(id, types.GameSessionStatusTerminated)
