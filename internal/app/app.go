@@ -291,6 +291,9 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	if a.keySocket != nil {
 		serve("keys", keySrv, a.keySocket)
 	}
+	hostingCtx, leave := context.WithCancel(ctx)
+	defer leave()
+	hosting := a.startAgent(hostingCtx)
 	if ready != nil {
 		ready()
 	}
@@ -303,6 +306,11 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	limit, cancel := context.WithTimeout(background, drain)
 	defer cancel()
 	_ = keySrv.Close()
+	leave()
+	select { // while its games can still say goodbye
+	case <-hosting:
+	case <-time.After(drain / 2):
+	}
 	err = errors.Join(err, a.finish(limit))
 	stop()
 	running.Wait()

@@ -90,6 +90,11 @@ type Config struct {
 	RateLimit   int    `yaml:"rate-limit" default:"0" placeholder:"N" help:"Most requests a second of one access key to a node; 0 for any number."`
 	RateProfile string `yaml:"rate-profile" default:"none" enum:"none,aws" help:"Limits of single operations: none, or aws for those that AWS publishes."`
 
+	// Agent makes the server's own machine a host for managed fleets: "on", "off", or "auto",
+	// which is on for a development server. AgentCapacity is how many instances it takes.
+	Agent         string `yaml:"agent" default:"auto" enum:"auto,on,off" help:"Let this machine host instances of managed fleets: on, off, or auto (on for dev)."`
+	AgentCapacity int    `yaml:"agent-capacity" default:"10" placeholder:"N" help:"Most instances on this machine."`
+
 	// LogLevel is the least level that is logged; LogFormat is "text" or "json".
 	LogLevel  string `yaml:"log-level" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: debug, info, warn or error."`
 	LogFormat string `yaml:"log-format" default:"text" enum:"text,json" help:"Form of the log on standard error: text or json."`
@@ -121,6 +126,12 @@ type Config struct {
 
 // Off is the Admin address of a server that has none.
 const Off = "off"
+
+// Auto and On are values of Agent, besides Off.
+const (
+	Auto = "auto"
+	On   = "on"
+)
 
 // Manual and Real are the values of Clock.
 const (

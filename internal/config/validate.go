@@ -122,6 +122,12 @@ func (c Config) checkNumbers(wrong func(field, format string, args ...any)) {
 	if d, err := time.ParseDuration(c.FleetSpeed); c.FleetSpeed != "instant" && c.FleetSpeed != "realistic" && (err != nil || d < 0) {
 		wrong("fleet-speed", "%q is neither instant nor realistic nor a time such as 5s", c.FleetSpeed)
 	}
+	if c.Agent != Auto && c.Agent != On && c.Agent != Off {
+		wrong("agent", "%q is neither on nor off nor auto", c.Agent)
+	}
+	if c.AgentCapacity < 0 || c.AgentCapacity > maxAgentCapacity {
+		wrong("agent-capacity", "%d is not between 0 and %d", c.AgentCapacity, maxAgentCapacity)
+	}
 	for _, n := range []struct {
 		field string
 		value int
@@ -138,6 +144,9 @@ func (c Config) checkNumbers(wrong func(field, format string, args ...any)) {
 		}
 	}
 }
+
+// maxAgentCapacity is the most that the host room lets a host take.
+const maxAgentCapacity = 10_000
 
 func loopback(host string) bool {
 	if host == "localhost" {
