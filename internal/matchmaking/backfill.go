@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/apierr"
+	"github.com/matchyard/matchyard/internal/flexmatch"
 	"github.com/matchyard/matchyard/internal/session"
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -197,7 +198,7 @@ func (w *work) join(m *match) (ok bool, err error) {
 	}
 	r := rosterOf(rs, m.tickets)
 	m.game = b.game
-	if w.automatic() && r.players() < rs.Slots()-w.c.additional() {
+	if w.goesOn(rs, r) {
 		m.next = w.automaticID()
 	}
 	var seats []session.Seat
@@ -222,6 +223,71 @@ func (w *work) join(m *match) (ok bool, err error) {
 
 func (w *work) automatic() bool {
 	return !w.c.Standalone && w.c.Backfill == types.BackfillModeAutomatic
+}
+
+// goesOn tells whether a game session with these players is to be filled automatically: while
+// slots were never taken or, by the switch, as long as it is there.
+func (w *work) goesOn(rs *flexmatch.RuleSet, r roster) bool {
+	return w.automatic() && (w.s.Config.BackfillRefills || r.players() < rs.Slots()-w.c.additional())
+}
+
+// refillAll looks who has left the game sessions that automatic backfill keeps full, so that
+// their slots are filled again (Config.BackfillRefills).
+func (s *Service) refillAll(ctx context.Context) error {
+	if !s.Config.BackfillRefills {
+		return nil
+	}
+	for after := store.Key(0); ; {
+		var keys []store.Key
+		if err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+			keys, err = scanKeys(tx.Query(`SELECT key FROM matchmaking_ticket
+				WHERE game IS NOT NULL AND key > $1 AND kind = $2 AND ended_at IS NULL ORDER BY key LIMIT $3`, after, automatic, sweepBatch))
+			return err
+		}); err != nil || len(keys) == 0 {
+			return err
+		}
+		after = keys[len(keys)-1]
+		for _, key := range keys {
+			if err := s.DB.Write(ctx, func(tx *store.Tx) error { return s.refillTx(tx, key) }); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// refillTx takes those off an automatic backfill ticket who have left its game session. The
+// last one stays: a request without players would not say which teams they were.
+func (s *Service) refillTx(tx *store.Tx, key store.Key) error {
+	list, err := holdTickets(tx, []int64{int64(key)})
+	if err != nil || len(list) == 0 || !list[0].Waiting() {
+		return err
+	}
+	t := list[0]
+	there, err := s.Sessions.AttendingTx(tx, t.game)
+	if err != nil {
+		return err
+	}
+	var stay []types.Player
+	var left [][]any
+	for _, p := range t.wire {
+		if there[*p.PlayerId] {
+			stay = append(stay, p)
+		} else {
+			left = append(left, []any{fingerprint(*p.PlayerId), t.key})
+		}
+	}
+	if len(left) == 0 || len(stay) == 0 {
+		return nil
+	}
+	text, err := keep(stay)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(`UPDATE matchmaking_ticket SET players = $2, status = $3 WHERE key = $1`, key, text, returned); err != nil {
+		return err
+	}
+	s.configurationChangedTx(tx, t.configuration)
+	return leavePlayers(tx, left)
 }
 
 // finish saves, and goes on with automatic backfill where a match has slots left.

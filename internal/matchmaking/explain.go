@@ -34,14 +34,10 @@ type Explanation struct {
 // when there is none of that id.
 func (s *Service) Explain(ctx context.Context, ticketID string) (Explanation, error) {
 	var t *ticket
-	var c configuration
 	var text *string
 	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
 		text = nil
 		if t, err = knownTicket(tx, ticketID); err != nil {
-			return err
-		}
-		if c, err = s.configurationForTx(tx, t); err != nil {
 			return err
 		}
 		if t.Status == lifecycle.TimedOut {
@@ -64,7 +60,7 @@ func (s *Service) Explain(ctx context.Context, ticketID string) (Explanation, er
 	}
 	switch {
 	case t.Waiting():
-		e.Deadline = new(t.Start.Add(c.RequestTimeout))
+		e.Deadline = new(t.until)
 		return e, s.explainWaiting(ctx, &e, t)
 	case text != nil:
 		e.Why = &flexmatch.Explanation{}

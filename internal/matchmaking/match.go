@@ -242,7 +242,7 @@ func (w *work) place(list []*match, known bool) error {
 		r := rosterOf(rs, m.tickets)
 		rows[i] = matchRow{key: m.key, configuration: w.c.Key}
 		auto := ""
-		if w.c.Backfill == types.BackfillModeAutomatic && r.players() < rs.Slots()-w.c.additional() {
+		if w.goesOn(rs, r) {
 			auto = w.automaticID()
 			rows[i].backfill = &auto
 		}
@@ -369,7 +369,7 @@ func (s *Service) placedTx(tx *store.Tx, row matchRow, o placement.Outcome) erro
 		}
 		return w.finish(&m)
 	case types.GameSessionPlacementStateTimedOut:
-		err = w.emit(w.rules.PlacementTimedOut(p, tx.Now))
+		err = w.backFromPlacing(w.rules.PlacementTimedOut(p, tx.Now))
 	case types.GameSessionPlacementStateCancelled:
 		err = w.emit(w.rules.PlacementCancelled(p, tx.Now))
 	default:

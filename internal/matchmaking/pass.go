@@ -32,7 +32,6 @@ func (s *Service) Pass(ctx context.Context, configuration store.Key) (next time.
 			p.forget()
 			return time.Time{}, err
 		}
-		p.loaded = false
 	}
 	if err := s.refill(ctx, p); err != nil {
 		p.forget()
@@ -196,10 +195,7 @@ func (s *Service) timeOut(ctx context.Context, p *pool) error {
 			}
 		}
 		if err := s.DB.Write(ctx, func(tx *store.Tx) error { return s.timeOutTx(tx, p.c, keys, metrics, why) }); err != nil {
-			p.mu.Lock()
-			p.stale = true
-			p.mu.Unlock()
-			p.loaded = false // its deadlines are gone
+			p.forget() // its deadlines are gone
 			return err
 		}
 		for _, t := range list {

@@ -27,6 +27,7 @@ type pool struct {
 
 	mu    sync.Mutex
 	held  bool
+	anew  bool // the pool is to be made from the rows
 	stale bool // rows may have what the pool has not
 	audit bool // all of its tickets are to be compared with their rows
 	fresh []*ticket
@@ -149,12 +150,12 @@ func (s *Service) Look(ctx context.Context) ([]store.Key, error) {
 		is[key] = true
 		s.pool(key)
 	}
-	s.looks++
+	looks := s.looks.Add(1)
 	var mine []store.Key
 	var failed error
 	for _, p := range s.allPools() {
 		p.mu.Lock()
-		p.stale, p.audit = true, p.audit || s.looks%auditEach == 0
+		p.stale, p.audit = true, p.audit || looks%auditEach == 0
 		if p.idle++; is[p.key] || len(p.fresh) > 0 {
 			p.idle = 0
 		}
@@ -181,9 +182,8 @@ func (s *Service) lease(ctx context.Context, p *pool, life time.Duration) (ok bo
 	ok = ok && err == nil && life > 0
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.held && !ok || !p.held {
-		p.fresh = nil // the rows have them
-		p.stale = true
+	if p.held != ok || !ok {
+		p.fresh, p.gone, p.anew = nil, nil, true // the rows have it all
 	}
 	p.held = ok
 	return ok, err
@@ -232,6 +232,9 @@ func (s *Service) refill(ctx context.Context, p *pool) error {
 	p.mu.Lock()
 	fresh, gone, stale, audit := p.fresh, p.gone, p.stale, p.audit
 	p.fresh, p.gone, p.stale, p.audit = nil, nil, false, false
+	if p.anew {
+		p.anew, p.loaded = false, false
+	}
 	p.mu.Unlock()
 	if !p.loaded || stale || audit {
 		if err := s.readRows(ctx, p, audit); err != nil {
@@ -316,7 +319,7 @@ func (s *Service) readRows(ctx context.Context, p *pool, audit bool) error {
 func (p *pool) take(t *ticket) {
 	p.tickets[t.ID] = t
 	p.engine.Add(t.request())
-	heap.Push(&p.deadlines, deadline{t.Start.Add(p.c.RequestTimeout), t.ID})
+	heap.Push(&p.deadlines, deadline{t.until, t.ID})
 	if t.status != searching {
 		p.unseen[t.ID] = true
 	}
@@ -332,7 +335,7 @@ func (p *pool) drop(id string) {
 func (p *pool) forget() {
 	p.loaded, p.engine, p.tickets, p.unseen, p.deadlines = false, nil, nil, nil, nil
 	p.mu.Lock()
-	p.stale, p.next = true, time.Time{}
+	p.anew, p.next = true, time.Time{}
 	p.mu.Unlock()
 }
 
@@ -364,7 +367,7 @@ func (p *pool) overdue(now time.Time, most int) (list []*ticket) {
 			break
 		}
 		heap.Pop(&p.deadlines)
-		if t != nil && !t.Start.Add(p.c.RequestTimeout).After(now) {
+		if t != nil && !t.until.After(now) { // and did not come back with more time
 			list = append(list, t)
 		}
 	}

@@ -3,6 +3,7 @@ package matchmaking
 import (
 	"cmp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/matchyard/matchyard/internal/arn"
@@ -36,7 +37,7 @@ type Service struct {
 	startOnce sync.Once
 	starts    store.Batcher[*starting, started]
 	pools     pools
-	looks     int
+	looks     atomic.Int64
 }
 
 // Config are the room's numbers. A zero field means its default.
@@ -52,6 +53,7 @@ type Config struct {
 	AnyLocation          bool   // tickets of a small match need no location in common (1.5)
 	SilentSearchOn       bool   // who had not answered when another rejected searches on (2.6)
 	BackfillKeepsPlayers bool   // backfill tickets do not count as a player's ticket (2.9)
+	BackfillRefills      bool   // automatic backfill also fills slots of players who left (2.10)
 	LocationHint         bool   // events of STANDALONE matches name the best location (2.4)
 	Seed                 uint64 // breaks ties between tickets of the same age; 0: by their ids
 }

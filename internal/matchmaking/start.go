@@ -90,11 +90,10 @@ type intake struct {
 	notified       map[store.Key]bool
 
 	// Tickets that are not written yet, and the players in them.
-	list      []*ticket
-	texts     []string
-	deadlines []int64
-	calls     []*starting
-	with      map[int64]bool
+	list  []*ticket
+	texts []string
+	calls []*starting
+	with  map[int64]bool
 }
 
 // startTx takes tickets in, in the order of their arrival.
@@ -151,6 +150,7 @@ func (s *Service) startTx(tx *store.Tx, calls []*starting) ([]started, []error, 
 func (n *intake) ticket(c *starting, cfg *configuration, game store.Key) *ticket {
 	t := &ticket{key: n.tx.NewKey(), configuration: cfg.Key, name: cfg.Name, status: queued, kind: c.kind, wire: c.players, game: game}
 	t.ID, t.Status, t.Start, t.Backfill = c.id, lifecycle.Queued, n.tx.Now, c.kind != party
+	t.until = t.Start.Add(cfg.RequestTimeout)
 	if t.ID == "" {
 		t.ID = t.key.UUID(store.Tail())
 	}
@@ -209,7 +209,6 @@ func (n *intake) add(t *ticket, c *starting, cfg *configuration) error {
 		n.with[p] = true
 	}
 	n.list, n.texts, n.calls = append(n.list, t), append(n.texts, c.text), append(n.calls, c)
-	n.deadlines = append(n.deadlines, t.Start.Add(cfg.RequestTimeout).UnixMilli())
 	if !n.s.holds(cfg.Key) && !n.notified[cfg.Key] {
 		n.notified[cfg.Key] = true
 		n.s.configurationChangedTx(n.tx, cfg.Key)
@@ -266,10 +265,10 @@ func (n *intake) flush() error {
 		})
 	}
 	slices.SortFunc(fresh, func(a, b []any) int { return cmp.Compare(a[0].(int64), b[0].(int64)) })
-	if err := insertTickets(n.tx, n.list, n.texts, n.deadlines); err != nil {
+	if err := insertTickets(n.tx, n.list, n.texts); err != nil {
 		return err
 	}
-	n.list, n.texts, n.deadlines, n.calls = nil, nil, nil, nil
+	n.list, n.texts, n.calls = nil, nil, nil
 	clear(n.with)
 	return takePlayers(n.tx, fresh, taken)
 }

@@ -19,7 +19,7 @@ const (
 // game sessions that have ended are cancelled, and ended tickets are forgotten after their
 // retention. It may be interrupted and repeated, and run on several nodes at once.
 func (s *Service) Tick(ctx context.Context, now time.Time) error {
-	failed := errors.Join(s.expireAll(ctx, now), s.stopOrphans(ctx))
+	failed := errors.Join(s.expireAll(ctx, now), s.stopOrphans(ctx), s.refillAll(ctx))
 	mine, err := s.Look(ctx)
 	failed = errors.Join(failed, err)
 	for _, key := range mine {

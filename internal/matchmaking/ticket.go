@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
@@ -71,6 +72,7 @@ type ticket struct {
 	wire          []types.Player // as they were sent
 	match         store.Key      // 0 for none yet
 	game          store.Key      // of a backfill; 0 for none
+	until         time.Time      // when its request timeout comes, while it waits
 	connection    *connection
 }
 

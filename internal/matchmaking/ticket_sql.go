@@ -9,21 +9,24 @@ import (
 	"github.com/matchyard/matchyard/internal/store"
 )
 
-const ticketColumns = `t.key, t.id, t.configuration, t.name, t.status, t.kind, t.players, t.started_at, t.ended_at,
+const ticketColumns = `t.key, t.id, t.configuration, t.name, t.status, t.kind, t.players, t.started_at, t.deadline, t.ended_at,
 	t.reason, t.message, t.match, t.teams, t.answers, t.game, t.connection`
 
 func scanTicket(row interface{ Scan(dest ...any) error }) (*ticket, error) {
 	t := &ticket{}
 	var wire string
 	var started int64
-	var ended *int64
+	var until, ended *int64
 	var match, game *store.Key
 	var reason, message, teams, answers, connection *string
-	if err := row.Scan(&t.key, &t.ID, &t.configuration, &t.name, &t.status, &t.kind, &wire, &started, &ended,
+	if err := row.Scan(&t.key, &t.ID, &t.configuration, &t.name, &t.status, &t.kind, &wire, &started, &until, &ended,
 		&reason, &message, &match, &teams, &answers, &game, &connection); err != nil {
 		return nil, err
 	}
 	t.Status, t.Start, t.Backfill = statuses[t.status], stamp(started), t.kind != party
+	if until != nil {
+		t.until = stamp(*until)
+	}
 	if ended != nil {
 		t.End = stamp(*ended)
 	}
@@ -164,17 +167,17 @@ func usedTicketIDs(tx *store.Tx, ids []string) (map[string]bool, error) {
 }
 
 // insertTickets writes new tickets. texts are their players.
-func insertTickets(tx *store.Tx, list []*ticket, texts []string, deadlines []int64) error {
+func insertTickets(tx *store.Tx, list []*ticket, texts []string) error {
 	rows := make([][]any, len(list))
 	for i, t := range list {
-		rows[i] = []any{t.key, t.ID, t.configuration, t.name, t.status, t.kind, texts[i], t.Start.UnixMilli(), deadlines[i], nilKey(t.game)}
+		rows[i] = []any{t.key, t.ID, t.configuration, t.name, t.status, t.kind, texts[i], t.Start.UnixMilli(), t.until.UnixMilli(), nilKey(t.game)}
 	}
 	return tx.InsertMany(`INSERT INTO matchmaking_ticket (key, id, configuration, name, status, kind, players, started_at, deadline, game)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, rows)
 }
 
-// saveTickets writes what transitions have changed. deadlines are those of tickets that wait.
-func saveTickets(tx *store.Tx, list []*ticket, deadline func(*ticket) int64) error {
+// saveTickets writes what transitions have changed.
+func saveTickets(tx *store.Tx, list []*ticket) error {
 	rows := make([][]any, len(list))
 	for i, t := range list {
 		var until, ended *int64
@@ -182,7 +185,7 @@ func saveTickets(tx *store.Tx, list []*ticket, deadline func(*ticket) int64) err
 		case t.Final():
 			ended = new(t.End.UnixMilli())
 		case t.Waiting():
-			until = new(deadline(t))
+			until = new(t.until.UnixMilli())
 		}
 		var connection *string
 		if t.connection != nil {

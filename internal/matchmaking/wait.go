@@ -1,6 +1,7 @@
 package matchmaking
 
 import (
+	"errors"
 	"time"
 
 	"github.com/matchyard/matchyard/internal/store"
@@ -44,6 +45,12 @@ func countWaits(tx *store.Tx, configuration store.Key, list []*ticket) error {
 }
 
 func forgetWaits(tx *store.Tx, before time.Time) error {
-	_, err := tx.Exec(`DELETE FROM matchmaking_wait WHERE slot <= $1`, before.UnixMilli())
+	err := tx.QueryRow(`SELECT slot FROM matchmaking_wait WHERE slot <= $1 ORDER BY slot LIMIT 1`, before.UnixMilli()).Scan(new(int64))
+	if errors.Is(err, store.ErrNoRows) {
+		return nil // so that nothing is written where there is nothing to do
+	}
+	if err == nil {
+		_, err = tx.Exec(`DELETE FROM matchmaking_wait WHERE slot <= $1`, before.UnixMilli())
+	}
 	return err
 }

@@ -86,9 +86,6 @@ func proposal(list []*ticket) *lifecycle.Proposal {
 // save writes the tickets that were touched, gives the players of ended ones free, tells the
 // game servers of ended backfills and the pool, and appends the events.
 func (w *work) save() error {
-	if err := w.cancelSuperseded(); err != nil {
-		return err
-	}
 	var left [][]any
 	var ended []*ticket
 	var gone []string
@@ -98,6 +95,7 @@ func (w *work) save() error {
 		t.status = statusOf(t.Status)
 		if t.status == searching && !w.inPool {
 			t.status, back = returned, true
+			t.until = t.Start.Add(w.c.RequestTimeout)
 		}
 		if !t.Final() {
 			continue
@@ -113,7 +111,7 @@ func (w *work) save() error {
 		}
 	}
 	if len(w.touched) > 0 {
-		if err := saveTickets(w.tx, w.touched, func(t *ticket) int64 { return t.Start.Add(w.c.RequestTimeout).UnixMilli() }); err != nil {
+		if err := saveTickets(w.tx, w.touched); err != nil {
 			return err
 		}
 	}
@@ -134,13 +132,14 @@ func (w *work) save() error {
 	return w.s.Events.AppendTx(w.tx, w.events...)
 }
 
-// cancelSuperseded cancels tickets that come back from a placement, where a newer ticket has
-// one of their players (flexmatch.md 2.9).
-func (w *work) cancelSuperseded() error {
+// backFromPlacing tells the events of tickets that come back from a placement. Where a newer
+// ticket has one of their players, they are cancelled instead, and nobody is told
+// (flexmatch.md 2.9).
+func (w *work) backFromPlacing(events []lifecycle.Event) error {
 	var back []*ticket
 	var prints []int64
 	for _, t := range w.touched {
-		if t.status == placing && t.Waiting() {
+		if t.Waiting() {
 			back = append(back, t)
 			for _, p := range t.Players {
 				prints = append(prints, fingerprint(p.ID))
@@ -148,7 +147,7 @@ func (w *work) cancelSuperseded() error {
 		}
 	}
 	if len(back) == 0 {
-		return nil
+		return w.emit(events)
 	}
 	held, err := holders(w.tx, prints)
 	if err != nil {
@@ -156,12 +155,11 @@ func (w *work) cancelSuperseded() error {
 	}
 	for _, t := range back {
 		if slices.ContainsFunc(t.Players, func(p lifecycle.Player) bool { return held[fingerprint(p.ID)] != t.key }) {
-			if err := w.emit(w.rules.Duplicate(&t.Ticket, nil, w.tx.Now)); err != nil {
-				return err
-			}
+			w.rules.Duplicate(&t.Ticket, nil, w.tx.Now)
+			events = slices.DeleteFunc(events, func(e lifecycle.Event) bool { return len(e.Tickets) == 1 && e.Tickets[0].ID == t.ID })
 		}
 	}
-	return nil
+	return w.emit(events)
 }
 
 var updateReasons = map[lifecycle.Status]compute.UpdateReason{
