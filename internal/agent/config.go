@@ -131,11 +131,21 @@ func (t Times) withDefaults() Times {
 		is    *time.Duration
 		usual time.Duration
 	}{
-		{&t.Init, 5 * time.Minute}, {&t.Exit, 30 * time.Second}, {&t.Install, 15 * time.Minute}, {&t.Fetch, 30 * time.Minute},
-		{&t.PauseMost, 3 * time.Second}, {&t.PauseLeast, time.Second}, {&t.Short, 10 * time.Second},
-		{&t.RestartFirst, time.Second}, {&t.RestartMost, time.Minute},
-		{&t.RedialFirst, 500 * time.Millisecond}, {&t.RedialMost, 30 * time.Second},
-		{&t.Alive, 20 * time.Second}, {&t.Silence, time.Minute}, {&t.UploadRetry, 2 * time.Second}, {&t.TerminateLate, 10 * time.Second},
+		{&t.Init, 5 * time.Minute},
+		{&t.Exit, 30 * time.Second},
+		{&t.Install, 15 * time.Minute},
+		{&t.Fetch, 30 * time.Minute},
+		{&t.PauseMost, 3 * time.Second},
+		{&t.PauseLeast, time.Second},
+		{&t.Short, 10 * time.Second},
+		{&t.RestartFirst, time.Second},
+		{&t.RestartMost, time.Minute},
+		{&t.RedialFirst, 500 * time.Millisecond},
+		{&t.RedialMost, 30 * time.Second},
+		{&t.Alive, 20 * time.Second},
+		{&t.Silence, time.Minute},
+		{&t.UploadRetry, 2 * time.Second},
+		{&t.TerminateLate, 10 * time.Second},
 	} {
 		if *d.is == 0 {
 			*d.is = d.usual

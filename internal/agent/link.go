@@ -186,7 +186,7 @@ func (a *agent) stayConnected(ctx context.Context) error {
 	for {
 		err := a.converse(ctx, func() { pause, known = 0, true })
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the agent ends, and its socket with it
 		}
 		if r, refused := errors.AsType[*RefusedError](err); refused && (r.status == 0 || !known) {
 			return r // a handshake's status is the token's at first; later it may be a proxy's mood

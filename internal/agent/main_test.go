@@ -61,13 +61,23 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// childSettings are what the agent of another process is told.
+type childSettings struct {
+	Server, Token, Name, Data     string
+	Capacity, FirstPort, LastPort int
+	Times                         agent.Times
+}
+
 // child is an agent as a process of its own, which can be killed.
 func child(text string) int {
-	var c agent.Config
-	if err := json.Unmarshal([]byte(text), &c); err != nil {
+	var s childSettings
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		panic(err)
 	}
-	c.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	c := agent.Config{
+		Server: s.Server, Token: s.Token, Name: s.Name, Data: s.Data, Capacity: s.Capacity, FirstPort: s.FirstPort, LastPort: s.LastPort, Times: s.Times,
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	}
 	if err := agent.Run(context.Background(), c); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -46,7 +46,7 @@ func executable(game, launchPath string, script bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // it was only read
 	f, err := root.Open(name)
 	if err != nil {
 		return "", errInvalidPath

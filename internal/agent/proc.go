@@ -55,11 +55,8 @@ type identity struct {
 	Group string `json:"group,omitempty"` // cgroup
 }
 
-// errGone says that a process to be adopted runs no more.
+// errGone says that a process to be adopted runs no more, or cannot be told from another.
 var errGone = errors.New("the process is gone")
-
-// errNoAdoption says that this platform cannot tell a process from a later one.
-var errNoAdoption = errors.New("processes cannot be adopted on this platform")
 
 // openOutput opens the file of a process's output. Its writes append, so that cutting the
 // file off while the process writes leaves no hole.

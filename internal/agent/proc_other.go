@@ -54,7 +54,7 @@ func (l *launcher) launch(s spawn) (*osProcess, error) {
 	return &osProcess{identity{PID: cmd.Process.Pid}, cmd}, nil
 }
 
-func (l *launcher) adopt(identity, string) (*osProcess, error) { return nil, errNoAdoption }
+func (l *launcher) adopt(identity, string) (*osProcess, error) { return nil, errGone }
 
 func (p *osProcess) wait() (exit, bool) {
 	err := p.cmd.Wait()

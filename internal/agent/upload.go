@@ -222,7 +222,7 @@ func (c *collection) write(name string, paths []string) (size int64, err error) 
 	if err != nil {
 		c.note("no build folder: %v", err)
 	} else {
-		defer root.Close()
+		defer func() { _ = root.Close() }() // it was only read
 		for _, p := range paths {
 			if err := c.path(root, p); err != nil {
 				return 0, err
@@ -269,20 +269,15 @@ func (c *collection) path(root *os.Root, logPath string) error {
 		if n < len(name) && name[n] != '/' {
 			continue
 		}
-		info, err := root.Lstat(name[:n])
-		if err != nil {
-			c.note("%q is not there", logPath)
-			return nil
-		}
-		if info.Mode()&fs.ModeSymlink != 0 {
-			c.note("%q is or has a link, which is not followed", logPath)
+		if note := linked(root, name[:n]); note != "" {
+			c.note("%q %s", logPath, note)
 			return nil
 		}
 	}
-	return fs.WalkDir(root.FS(), name, func(at string, d fs.DirEntry, err error) error {
+	return fs.WalkDir(root.FS(), name, func(at string, d fs.DirEntry, unread error) error {
 		switch {
-		case err != nil:
-			c.note("%q: %v", at, err)
+		case unread != nil:
+			c.note("%q: %v", at, unread)
 			return nil
 		case d.IsDir() || c.taken[at]:
 			return nil
@@ -304,6 +299,17 @@ func (c *collection) path(root *os.Root, logPath string) error {
 	})
 }
 
+// linked is why a file is not to be read, if it is not there or is a link.
+func linked(root *os.Root, name string) string {
+	switch info, err := root.Lstat(name); {
+	case err != nil:
+		return "is not there"
+	case info.Mode()&fs.ModeSymlink != 0:
+		return "is or has a link, which is not followed"
+	}
+	return ""
+}
+
 // within is a log path relative to the build folder.
 func (c *collection) within(logPath string) (string, bool) {
 	p := path.Clean(filepath.ToSlash(logPath))
@@ -320,22 +326,23 @@ func (c *collection) within(logPath string) (string, bool) {
 
 // printed takes what the process printed.
 func (c *collection) printed(suffix string) error {
-	f, err := os.Open(c.output + suffix)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	switch f, err := os.Open(c.output + suffix); {
+	case err == nil:
+		defer f.Close()
+		return c.file("matchyard/output.log"+suffix, f)
+	case !errors.Is(err, fs.ErrNotExist):
 		c.note("output: %v", err)
-		return nil
 	}
-	defer f.Close()
-	return c.file("matchyard/output.log"+suffix, f)
+	return nil
 }
 
 // file writes a file into the archive, or its end when the archive would be too large.
 func (c *collection) file(name string, f *os.File) error {
 	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() || hardLinked(info) {
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() || hardLinked(info) {
 		c.note("%q is no file of its own and was left out", name)
 		return nil
 	}

@@ -10,9 +10,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -77,7 +79,7 @@ func (s *Server) Listen(ctx context.Context, statsd, crashReports, metrics strin
 	s.init()
 	var config net.ListenConfig
 	if statsd != "" {
-		conn, err := config.ListenPacket(ctx, "udp", statsd)
+		conn, err := low(func() (net.PacketConn, error) { return config.ListenPacket(ctx, "udp", statsd) }, net.PacketConn.LocalAddr)
 		if err != nil {
 			s.Logger.Warn("no StatsD here", slog.Any("error", err))
 		} else {
@@ -87,7 +89,7 @@ func (s *Server) Listen(ctx context.Context, statsd, crashReports, metrics strin
 		}
 	}
 	if crashReports != "" {
-		l, err := config.Listen(ctx, "tcp", crashReports)
+		l, err := low(func() (net.Listener, error) { return config.Listen(ctx, "tcp", crashReports) }, net.Listener.Addr)
 		if err != nil {
 			s.Logger.Warn("no crash reports here", slog.Any("error", err))
 		} else {
@@ -109,6 +111,23 @@ func (s *Server) Listen(ctx context.Context, statsd, crashReports, metrics strin
 		s.Logger.Info("metrics are served", slog.String("address", l.Addr().String()))
 	}
 	return nil
+}
+
+// highestPort is the last that the server SDKs take for telemetry.
+const highestPort = 60000
+
+// low listens, again if the system's choice of a port is too high for the SDKs.
+func low[L io.Closer](listen func() (L, error), at func(L) net.Addr) (l L, err error) {
+	for range 100 {
+		if l, err = listen(); err != nil {
+			return l, err
+		}
+		if a, _ := netip.ParseAddrPort(at(l).String()); a.Port() <= highestPort {
+			return l, nil
+		}
+		_ = l.Close()
+	}
+	return l, fmt.Errorf("the server SDKs take ports up to %d only", highestPort)
 }
 
 func (s *Server) init() {
