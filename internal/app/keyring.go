@@ -114,6 +114,7 @@ func listenPrivately(ctx context.Context, name string) (net.Listener, error) {
 func (a *App) socketHandler() http.Handler {
 	mux := http.NewServeMux()
 	hostHandler(mux, &a.rooms.hosts)
+	saveHandler(mux, a.db, a.logger)
 	if a.keys != nil {
 		keyHandler(mux, localKeyring{a.keys})
 	}
