@@ -1,0 +1,51 @@
+package term
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+func TestTable(t *testing.T) {
+	table := New("NAME", "PLAYERS#", "STATE")
+	table.Add("arena", 12, "ACTIVE")
+	table.Add("\x1b[2Jgone\n\u202e", 1234, "")
+	table.Add("試合", 0, "ok")
+	table.Add(" padded ")
+	table.Add(`"quoted"`, 1, "e\u0301")
+	var b strings.Builder
+	if err := table.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := `NAME                   PLAYERS  STATE
+arena                       12  ACTIVE
+"\x1b[2Jgone\n\u202e"     1234  -
+試合                         0  ok
+" padded "                   -  -
+"\"quoted\""                 1  e` + "\u0301\n"
+	if got := b.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func FuzzQuote(f *testing.F) {
+	f.Add("arena")
+	f.Add("\x1b]0;title\x07")
+	f.Add("\u009b31m\u202e\u2066\ufeff\xff")
+	f.Fuzz(func(t *testing.T, s string) {
+		q := Quote(s)
+		for _, r := range q {
+			if r != ' ' && (!unicode.IsGraphic(r) || unicode.Is(unicode.Cf, r) || r == unicode.ReplacementChar && !strings.ContainsRune(s, r)) {
+				t.Errorf("%q shows %U", s, r)
+			}
+		}
+		if strings.HasPrefix(q, `"`) {
+			if back, err := strconv.Unquote(q); err != nil || back != s {
+				t.Errorf("%q is shown as %s, which is %q", s, q, back)
+			}
+		} else if q != s {
+			t.Errorf("%q is shown as %q", s, q)
+		}
+	})
+}
