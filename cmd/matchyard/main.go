@@ -36,6 +36,8 @@ type commands struct {
 	Upload    uploadCmd    `cmd:"" name:"upload-build" help:"Upload a folder as a build, and wait until it is READY."`
 	Save      saveCmd      `cmd:"" help:"Save a server's whole database in a file, while it runs or not."`
 	Load      loadCmd      `cmd:"" help:"Fill an empty database from such a file."`
+	Export    exportCmd    `cmd:"" help:"Write the configuration of an endpoint: locations, rule sets, fleets, aliases, queues, matchmaking."`
+	Import    importCmd    `cmd:"" help:"Make an endpoint as such a configuration wants it."`
 	Demo      demoCmd      `cmd:"" help:"Show a game session from its first player to its end, with a real game server."`
 	Ping      pingCmd      `cmd:"" help:"Measure the latency to the beacons of locations."`
 	Explain   explainCmd   `cmd:"" help:"Tell why something went as it did."`

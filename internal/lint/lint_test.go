@@ -37,7 +37,7 @@ var floors = []string{
 	// The whole.
 	"internal/agent", "internal/config", "internal/app",
 	// What drives the whole.
-	"matchyardtest", "internal/testkit", "internal/demo", "internal/bench", "internal/lint",
+	"matchyardtest", "internal/testkit", "internal/demo", "internal/bench", "internal/transfer", "internal/doctor", "internal/term", "internal/lint",
 	"examples", "conformance", "cmd", "scripts",
 }
 
