@@ -1,8 +1,11 @@
 package console
 
 import (
+	"math"
 	"net/http"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/matchmaking"
 	"github.com/matchyard/matchyard/internal/store"
@@ -50,8 +53,11 @@ type MatchmakerView struct {
 	Ages     []Bin        `json:"ages"`  // seconds, of those that wait
 	Waits    []Bin        `json:"waits"` // seconds, of those that were completed
 	Outcomes []Tally      `json:"outcomes"`
-	Sizes    []Tally      `json:"sizes"` // players of a match
-	Over     []WaitPoint  `json:"over"`  // waits over the time
+	Sizes    []Tally      `json:"sizes"`   // players of a match
+	Over     []WaitPoint  `json:"over"`    // waits over the time
+	Measure  string       `json:"measure"` // the number attribute that matches are judged by; "" for none
+	Spreads  []Bin        `json:"spreads"` // of matches: greatest less least of that number
+	Spread   float64      `json:"spread"`  // their mean
 	Tickets  []TicketLine `json:"tickets"`
 }
 
@@ -114,7 +120,7 @@ func (s *Server) matchmaker(r *http.Request) (any, error) {
 
 func matchmakerView(tickets []matchmaking.Seen, span time.Duration, now int64) MatchmakerView {
 	v := MatchmakerView{Span: int64(span / time.Second), Tickets: []TicketLine{}}
-	outcomes, matches := map[string]int{}, map[string]int{}
+	outcomes, matches := map[string]int{}, map[string][]types.Player{}
 	var ages, waits []float64
 	var took []int64
 	part := span.Milliseconds() / waitParts
@@ -128,7 +134,7 @@ func matchmakerView(tickets []matchmaking.Seen, span time.Duration, now int64) M
 			if ended {
 				shown++
 			}
-			v.Tickets = append(v.Tickets, TicketLine{t.ID, string(t.Status), t.Reason, t.Players, t.Backfill, t.Match, t.StartedAt, t.EndedAt})
+			v.Tickets = append(v.Tickets, TicketLine{t.ID, string(t.Status), t.Reason, playerIDs(t.Players), t.Backfill, t.Match, t.StartedAt, t.EndedAt})
 		}
 		if t.EndedAt == 0 {
 			if t.Match != "" && (t.Status == "REQUIRES_ACCEPTANCE" || t.Status == "PLACING") {
@@ -150,7 +156,7 @@ func matchmakerView(tickets []matchmaking.Seen, span time.Duration, now int64) M
 		p.Wait += float64(t.EndedAt-t.StartedAt) / 1000
 		took = append(took, t.EndedAt-t.StartedAt)
 		waits = append(waits, float64(t.EndedAt-t.StartedAt)/1000)
-		matches[t.Match] += len(t.Players)
+		matches[t.Match] = append(matches[t.Match], t.Players...)
 	}
 	for i := range over {
 		if over[i].Matched > 0 {
@@ -161,8 +167,54 @@ func matchmakerView(tickets []matchmaking.Seen, span time.Duration, now int64) M
 	v.Over = over
 	v.P50, v.P95 = at(sorted(took), .5), at(sorted(took), .95)
 	v.Outcomes, v.Sizes = tallies(outcomes), sizes(matches)
+	v.judge(matches)
 	v.Ages, v.Waits = bins(ages, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600), bins(waits, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
 	return v
+}
+
+func playerIDs(players []types.Player) []string {
+	ids := make([]string, len(players))
+	for i, p := range players {
+		ids[i] = deref(p.PlayerId)
+	}
+	return ids
+}
+
+// judge measures how even matches are, by the attribute skill or, where players have none, by
+// the number that most of them have.
+func (v *MatchmakerView) judge(matches map[string][]types.Player) {
+	have := map[string]int{}
+	for _, players := range matches {
+		for _, p := range players {
+			for name, a := range p.PlayerAttributes {
+				if a.N != nil {
+					have[name]++
+				}
+			}
+		}
+	}
+	for _, t := range tallies(have) {
+		if v.Measure == "" || t.Name == "skill" {
+			v.Measure = t.Name
+		}
+	}
+	var spreads []float64
+	for _, players := range matches {
+		least, most := math.Inf(1), math.Inf(-1)
+		for _, p := range players {
+			if n := p.PlayerAttributes[v.Measure].N; n != nil {
+				least, most = min(least, *n), max(most, *n)
+			}
+		}
+		if most >= least {
+			spreads = append(spreads, most-least)
+			v.Spread += most - least
+		}
+	}
+	if len(spreads) > 0 {
+		v.Spread /= float64(len(spreads))
+	}
+	v.Spreads = bins(spreads, 1, 5, 10, 20, 50, 100, 200, 400, 800)
 }
 
 // ticket tells why a ticket is where it is.

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
+
 	"github.com/matchyard/matchyard/internal/placement"
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -200,10 +202,10 @@ func sorted(list []int64) []int64 {
 }
 
 // sizes counts matches by how many players they have, the smallest first.
-func sizes(matches map[string]int) []Tally {
+func sizes(matches map[string][]types.Player) []Tally {
 	by := map[int]int{}
-	for _, n := range matches {
-		by[n]++
+	for _, players := range matches {
+		by[len(players)]++
 	}
 	list := make([]Tally, 0, len(by))
 	for _, n := range slices.Sorted(maps.Keys(by)) {

@@ -143,6 +143,15 @@ func wire(p sim.Player) types.Player {
 	return m
 }
 
+// FigureLine is a figure of each run, and what the last run changed in it.
+type FigureLine struct {
+	Label   string    `json:"label"`
+	Unit    string    `json:"unit"`
+	Values  []float64 `json:"values"`
+	Change  string    `json:"change"`
+	Verdict string    `json:"verdict"`
+}
+
 const (
 	simulateWithin = 30 * time.Second
 	mostSimulated  = 20_000 // tickets
@@ -209,7 +218,12 @@ func (s *Server) simulate(_ http.ResponseWriter, r *http.Request) (any, error) {
 			return nil, err
 		}
 	}
-	return sim.NewReport("Rule workshop", in.Seed, results...), nil
+	report := sim.NewReport("Rule workshop", in.Seed, results...)
+	figures := []FigureLine{}
+	for _, f := range report.Figures() {
+		figures = append(figures, FigureLine{f.Label, f.Unit, f.Values, f.Change(), f.Verdict()})
+	}
+	return map[string]any{"report": report, "figures": figures}, nil
 }
 
 func (s *Server) streamOf(r *http.Request, profile, matchmaker string, hours float64, seed uint64) (*sim.Stream, error) {

@@ -45,7 +45,7 @@ type Seen struct {
 	ID        string
 	Status    types.MatchmakingConfigurationStatus
 	Reason    string
-	Players   []string // their ids
+	Players   []types.Player
 	Backfill  bool
 	Match     string
 	StartedAt int64 // epoch milliseconds
@@ -73,15 +73,10 @@ func (s *Service) TicketsTx(tx *store.Tx, name string, since int64, most int) (l
 	for _, t := range append(live, ended...) {
 		v := Seen{
 			ID: t.ID, Status: types.MatchmakingConfigurationStatus(t.Status), Reason: t.Reason, Backfill: t.Backfill, Match: t.MatchID,
-			StartedAt: t.Start.UnixMilli(), Players: []string{},
+			StartedAt: t.Start.UnixMilli(), Players: t.wire,
 		}
 		if !t.End.IsZero() {
 			v.EndedAt = t.End.UnixMilli()
-		}
-		for _, p := range t.wire {
-			if p.PlayerId != nil {
-				v.Players = append(v.Players, *p.PlayerId)
-			}
 		}
 		list = append(list, v)
 	}
