@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/matchyard/matchyard/internal/blob"
@@ -132,8 +133,8 @@ func (a *App) workOnBuilds(ctx context.Context) {
 // closeFiles gives the places of files back, in the opposite order.
 func (a *App) closeFiles() error {
 	var errs []error
-	for i := len(a.closers) - 1; i >= 0; i-- {
-		errs = append(errs, a.closers[i]())
+	for _, end := range slices.Backward(a.closers) {
+		errs = append(errs, end())
 	}
 	a.closers = nil
 	return errors.Join(errs...)

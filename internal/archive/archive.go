@@ -115,8 +115,11 @@ func Unpack(ctx context.Context, r io.ReaderAt, size int64, dir string, o Option
 		return Summary{}, err
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
+	if err := root.Chmod(".", 0o755); err != nil { // whatever the umask is
+		return Summary{}, err
+	}
 	for _, name := range a.folders {
-		if err := root.MkdirAll(name, 0o755); err != nil {
+		if err := a.folder(root, name); err != nil {
 			return Summary{}, err
 		}
 	}
@@ -137,6 +140,7 @@ type opened struct {
 	in      *source
 	files   []entry
 	folders []string
+	made    map[string]bool // of folders, by Unpack
 	sum     Summary
 }
 
@@ -160,7 +164,7 @@ func open(ctx context.Context, r io.ReaderAt, size int64, l Limits) (*opened, er
 		return nil, err
 	}
 	in.left = -1 // the rest is read once, and bounded by its size
-	a := &opened{ctx: ctx, in: in}
+	a := &opened{ctx: ctx, in: in, made: map[string]bool{}}
 	if err := a.look(z.File, size, l); err != nil {
 		return nil, err
 	}
@@ -259,15 +263,28 @@ func (a *opened) fault(e entry, err error) error {
 	return refuse("%q is damaged: %v", e.name, err)
 }
 
+// folder makes a folder and those it lies in, unless it has.
+func (a *opened) folder(root *os.Root, name string) error {
+	if name == "." || a.made[name] {
+		return nil
+	}
+	if err := a.folder(root, path.Dir(name)); err != nil {
+		return err
+	}
+	if err := root.Mkdir(name, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { // where the system takes two names for one
+		return err
+	}
+	a.made[name] = true
+	return root.Chmod(name, 0o755) // whatever the umask is
+}
+
 func (a *opened) unpack(root *os.Root, e entry) error {
 	mode := fs.FileMode(0o644)
 	if e.Mode()&0o111 != 0 {
 		mode = 0o755
 	}
-	if dir := path.Dir(e.name); dir != "." {
-		if err := root.MkdirAll(dir, 0o755); err != nil {
-			return err
-		}
+	if err := a.folder(root, path.Dir(e.name)); err != nil {
+		return err
 	}
 	f, err := root.OpenFile(e.name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if errors.Is(err, fs.ErrExist) { // where the system takes two names for one

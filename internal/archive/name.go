@@ -114,7 +114,7 @@ func (n *names) add(name, shown string, folder bool) error {
 	if n.windows {
 		key = strings.ToLower(strings.ToUpper(name))
 	}
-	if was, seen := n.seen[key]; seen && !(was && folder) {
+	if was, seen := n.seen[key]; seen && (!was || !folder) {
 		return refuse("%q is in the archive twice%s", shown, n.or())
 	}
 	n.seen[key] = folder

@@ -201,7 +201,7 @@ func TestADirAfterACrash(t *testing.T) {
 	check(t, os.Chtimes(old, long, long))
 	s, err = blob.OpenDir(name)
 	check(t, err)
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	if _, err := os.Stat(old); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the old one: %v", err)
 	}
@@ -218,7 +218,7 @@ func TestADirKeepsNoEmptyFolders(t *testing.T) {
 	name := t.TempDir()
 	s, err := blob.OpenDir(name)
 	check(t, err)
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	put(t, s, "uploads/1/1", nil)
 	put(t, s, "uploads/2/1", nil)
 	check(t, s.Delete(t.Context(), "uploads/1/1"))
@@ -236,7 +236,7 @@ func TestSources(t *testing.T) {
 	check(t, os.Symlink("../../outside", filepath.Join(dir, "my-bucket", "link")))
 	folder, err := blob.OpenBuckets(dir)
 	check(t, err)
-	defer folder.Close()
+	defer func() { _ = folder.Close() }()
 	store := openS3(t, "")
 	put(t, store, "arena-1.zip", []byte("zip"))
 	for _, c := range []struct {

@@ -154,10 +154,9 @@ func (d *Dir) Delete(_ context.Context, key string) error {
 	if err := d.root.Remove(key); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	for dir := path.Dir(key); dir != "."; dir = path.Dir(dir) {
-		if d.root.Remove(dir) != nil { // not empty
-			break
-		}
+	dir := path.Dir(key)
+	for dir != "." && d.root.Remove(dir) == nil { // until one is not empty
+		dir = path.Dir(dir)
 	}
 	return nil
 }

@@ -496,8 +496,13 @@ func TestCredentials(t *testing.T) {
 			t.Errorf("another build's: %+v", q)
 		}
 		for _, pair := range [][2]string{
-			{*c.AccessKeyId, ""}, {*c.AccessKeyId, "x"}, {*c.AccessKeyId, *request(id).SessionToken},
-			{"ASIA0000000000000000", *c.SessionToken}, {"AKIA0000000000000000", ""}, {"", ""}, {"ASIA", ""},
+			{*c.AccessKeyId, ""},
+			{*c.AccessKeyId, "x"},
+			{*c.AccessKeyId, *request(id).SessionToken},
+			{"ASIA0000000000000000", *c.SessionToken},
+			{"AKIA0000000000000000", ""},
+			{"", ""},
+			{"ASIA", ""},
 		} {
 			if _, err := r.Permit(ctx, pair[0], pair[1]); !errors.Is(err, build.ErrUnknownKey) {
 				t.Errorf("%q: %v", pair, err)

@@ -41,7 +41,7 @@ type Slot struct{ Blob string }
 func (s *Service) Slot(ctx context.Context, p Permit, size int64) (Slot, error) {
 	slot := Slot{fileName(p)}
 	err := s.DB.Write(ctx, func(tx *store.Tx) error {
-		if _, err := awaiting(tx, p.Build, ""); err != nil {
+		if err := awaiting(tx, p.Build, ""); err != nil {
 			return err
 		}
 		if err := s.roomTx(tx, quotaBuildBytes, size); err != nil {
@@ -54,13 +54,13 @@ func (s *Service) Slot(ctx context.Context, p Permit, size int64) (Slot, error) 
 
 func fileName(p Permit) string { return "builds/" + string(p.ID) + "/" + rand.Text() }
 
-// awaiting is a build whose file may come in; else the error is ErrAccepted.
-func awaiting(tx *store.Tx, key store.Key, lock string) (Build, error) {
+// awaiting returns ErrAccepted unless the file of a build may come in.
+func awaiting(tx *store.Tx, key store.Key, lock string) error {
 	b, err := buildByKey(tx, key, lock)
 	if errors.Is(err, store.ErrNoRows) || err == nil && (b.deleted || b.source != nil || b.Blob != "" || b.Status != types.BuildStatusInitialized) {
-		return b, ErrAccepted
+		return ErrAccepted
 	}
-	return b, err
+	return err
 }
 
 // Discard gives a slot up, with what may be in it.
@@ -97,7 +97,7 @@ func (s *Service) Accept(ctx context.Context, p Permit, f Stored, patience time.
 
 // acceptTx takes a file for a build. Its bytes are not counted.
 func (s *Service) acceptTx(tx *store.Tx, p Permit, f Stored) error {
-	if _, err := awaiting(tx, p.Build, tx.ForUpdate()); err != nil {
+	if err := awaiting(tx, p.Build, tx.ForUpdate()); err != nil {
 		return err
 	}
 	if err := keepTx(tx, f.Slot); err != nil {
@@ -156,7 +156,7 @@ type Part struct {
 func (s *Service) StartUpload(ctx context.Context, p Permit, algorithm string, whole bool) (Upload, error) {
 	u := Upload{Algorithm: algorithm, Whole: whole}
 	err := s.DB.Write(ctx, func(tx *store.Tx) error {
-		if _, err := awaiting(tx, p.Build, tx.ForUpdate()); err != nil {
+		if err := awaiting(tx, p.Build, tx.ForUpdate()); err != nil {
 			return err
 		}
 		tail := store.Tail()
@@ -259,7 +259,7 @@ func (s *Service) AssemblySlot(ctx context.Context, p Permit, uploadID string) (
 		if _, err := openUpload(tx, p, uploadID, ""); err != nil {
 			return err
 		}
-		if _, err := awaiting(tx, p.Build, ""); err != nil {
+		if err := awaiting(tx, p.Build, ""); err != nil {
 			return err
 		}
 		return trashTx(tx, slot.Blob, tx.Now.Add(slotLife))

@@ -245,7 +245,7 @@ func FuzzVerifyS3(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r := &http.Request{Method: "GET", URL: u, Host: u.Host, RequestURI: u.RequestURI(), Header: http.Header{"X-Amz-Date": {"20130524T000000Z"}}}
+		r := &http.Request{Method: http.MethodGet, URL: u, Host: u.Host, RequestURI: u.RequestURI(), Header: http.Header{"X-Amz-Date": {"20130524T000000Z"}}}
 		if authorization != "" {
 			r.Header.Set("Authorization", authorization)
 		}
