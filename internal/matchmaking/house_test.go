@@ -49,6 +49,16 @@ func each(t *testing.T, f func(h *house)) {
 	})
 }
 
+// pair runs a test with two nodes on one PostgreSQL. An SQLite file has one process alone.
+func pair(t *testing.T, f func(a, b *house)) {
+	t.Helper()
+	url, clock := storetest.PostgresURL(t), storetest.NewClock()
+	a := &house{Service: build(storetest.Open(t, url, clock.Now)), t: t, clock: clock}
+	b := &house{Service: build(storetest.Open(t, url, clock.Now)), t: t, clock: clock}
+	f(a, b)
+	a.checkRows()
+}
+
 // build is the room as the program wires it. All events have one sink.
 func build(db *store.DB) *matchmaking.Service {
 	s := &matchmaking.Service{DB: db, Home: home}
