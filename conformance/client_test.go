@@ -398,6 +398,8 @@ var goListings, resultKeys = func() (map[string]goListing, map[string]string) {
 	add(goPages(paginate.DescribeFleetUtilization))
 	add(goPages(paginate.DescribeGameSessionDetails))
 	add(goPages(paginate.DescribeGameSessions))
+	add(goPages(paginate.DescribeMatchmakingConfigurations))
+	add(goPages(paginate.DescribeMatchmakingRuleSets))
 	add(goPages(paginate.DescribePlayerSessions))
 	add(goPages(paginate.ListAliases))
 	add(goPages(paginate.ListCompute))

@@ -39,6 +39,7 @@ var neverThrown = map[string]string{
 	"DeleteAlias TaggingFailed": "tags go with their resource", "DeleteFleet TaggingFailed": "tags go with their resource",
 	"DescribeFleetAttributes NotFound": "unknown ids are left out of the list (hosting.md 0.3)", "DescribeFleetCapacity NotFound": "unknown ids are left out",
 	"DescribeFleetUtilization NotFound": "unknown ids are left out", "ListFleets NotFound": "a build or script without fleets gives an empty list",
+	"DeleteMatchmakingConfiguration TaggingFailed": "tags go with their resource", "DeleteMatchmakingRuleSet TaggingFailed": "tags go with their resource",
 	"GetPlayerConnectionDetails LimitExceeded": "there is no player gateway yet",
 	"UpdateFleetPortSettings LimitExceeded":    "managed fleets come later", "UpdateFleetCapacity LimitExceeded": "managed fleets come later",
 	"CreateFleetLocations InvalidFleetStatus": "an Anywhere fleet is ACTIVE until it is gone", "CreateGameSession InvalidFleetStatus": "an Anywhere fleet is ACTIVE until it is gone",
@@ -52,7 +53,7 @@ var neverThrown = map[string]string{
 func TestEveryExceptionIsTyped(t *testing.T) {
 	each(t, func(t *testing.T, s *server) {
 		w := newWorld(t, s)
-		cases := refusals(t, w)
+		cases := append(refusals(t, w), matchmakingRefusals(t, w)...)
 		try := func(cases []refusal) {
 			eachClient(t, func(t *testing.T, c *client) {
 				for _, k := range cases {
@@ -73,7 +74,7 @@ func TestEveryExceptionIsTyped(t *testing.T) {
 			})
 		}
 		try(cases)
-		quotas := exhausted(t, w)
+		quotas := append(exhausted(t, w), matchmakingQuotas(t, w)...)
 		try(quotas)
 		cases = append(cases, quotas...)
 		t.Logf("%d refusals", len(cases))
@@ -296,7 +297,7 @@ func refusals(t *testing.T, w *world) []refusal {
 	for op := range resultKeys {
 		in := object{"NextToken": "nonsense"}
 		switch op {
-		case "DescribeFleetAttributes", "DescribeFleetCapacity", "DescribeFleetUtilization", "ListAliases", "ListFleets", "ListLocations":
+		case "DescribeFleetAttributes", "DescribeFleetCapacity", "DescribeFleetUtilization", "DescribeMatchmakingConfigurations", "DescribeMatchmakingRuleSets", "ListAliases", "ListFleets", "ListLocations":
 		case "DescribePlayerSessions":
 			in["GameSessionId"] = *full.GameSessionId
 		default:

@@ -161,7 +161,16 @@ func listings(t *testing.T, s *server) (all []paged) {
 			terminal = append(terminal, *out.Alias.AliasId)
 		}
 	}
+	var ruleSets, configurations []string
+	for i := range 7 {
+		name := fmt.Sprintf("list-%d", i)
+		matchmaker(t, api, name, duelRules, func(in *gamelift.CreateMatchmakingConfigurationInput) { in.RuleSetName = new("list-0") })
+		ruleSets, configurations = append(ruleSets, name), append(configurations, name)
+	}
 	return append(all,
+		paged{op: "DescribeMatchmakingRuleSets", in: object{}, key: "RuleSetName", want: ruleSets},
+		paged{op: "DescribeMatchmakingConfigurations", in: object{}, key: "Name", want: configurations},
+		paged{op: "DescribeMatchmakingConfigurations", in: object{"RuleSetName": "list-0"}, key: "Name", want: configurations},
 		paged{op: "ListAliases", in: object{}, key: "AliasId", want: aliases},
 		paged{op: "ListAliases", in: object{"RoutingStrategyType": "TERMINAL"}, key: "AliasId", want: terminal})
 }

@@ -198,7 +198,7 @@ func lastHundredSlots(t *testing.T, w *world, apis ...*gamelift.Client) {
 }
 
 // serve starts `matchyard serve` with a root key, on a database or on SQLite in its folder.
-func serve(t *testing.T, url string) *server {
+func serve(t *testing.T, url string, args ...string) *server {
 	t.Helper()
 	s := &server{data: t.TempDir(), store: url, key: "AKIDROOTROOTROOTROOT", secret: "a-secret-for-tests-of-forty-characters-0"}
 	s.env = []string{"MATCHYARD_ROOT_ACCESS_KEY_ID=" + s.key, "MATCHYARD_ROOT_SECRET_ACCESS_KEY=" + s.secret}
@@ -206,7 +206,7 @@ func serve(t *testing.T, url string) *server {
 	if url == "" {
 		s.store = "sqlite:" + s.data + "/matchyard.db"
 	}
-	s.args = append(s.args, "--store", s.store)
+	s.args = append(append(s.args, "--store", s.store), args...)
 	s.start(t, "127.0.0.1:0", "127.0.0.1:0")
 	return s
 }
