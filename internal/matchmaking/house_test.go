@@ -330,8 +330,16 @@ func (h *house) told() (list []map[string]any) {
 // news are the events so far, with their tickets.
 func (h *house) news() string {
 	h.t.Helper()
+	return h.newsOf("GameLift Matchmaking Event")
+}
+
+func (h *house) newsOf(kind string) string {
+	h.t.Helper()
 	var all []string
 	for _, e := range h.told() {
+		if e["detail-type"] != kind {
+			continue
+		}
 		d := e["detail"].(map[string]any)
 		word := strings.TrimPrefix(d["type"].(string), "Matchmaking")
 		if a, ok := d["acceptance"]; ok {
