@@ -77,11 +77,13 @@ func (w *work) emit(list []lifecycle.Event) error {
 	return nil
 }
 
-func (w *work) target() string {
-	if w.c.NotificationTarget == nil {
+func (w *work) target() string { return targetOf(w.c) }
+
+func targetOf(c configuration) string {
+	if c.NotificationTarget == nil {
 		return ""
 	}
-	return *w.c.NotificationTarget
+	return *c.NotificationTarget
 }
 
 func (w *work) happening(e lifecycle.Event) (happening, error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/flexmatch"
+	"github.com/matchyard/matchyard/internal/flexmatch/lifecycle"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
@@ -260,15 +261,21 @@ func (s *Service) timeOutTx(tx *store.Tx, c configuration, keys []int64, metrics
 // metricsOf are the rule evaluations of a ticket in this node's pool, for the event of its
 // end; nil where nobody wants that or the ticket is not here.
 func (s *Service) metricsOf(ctx context.Context, id string) []flexmatch.RuleMetric {
-	if !s.Events.Wanted(eventType, "MatchmakingCancelled", "") {
+	if s.Events == nil || s.Events.Route == nil {
 		return nil
 	}
 	var t *ticket
+	var c configuration
 	if err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		t, err = ticketByID(tx, id)
+		if t, err = ticketByID(tx, id); err == nil {
+			c, err = s.configurationForTx(tx, t)
+		}
 		return err
 	}); err != nil {
 		return nil // the call itself will say so
+	}
+	if !s.Events.Wanted(eventType, lifecycle.MatchmakingCancelled, targetOf(c)) {
+		return nil
 	}
 	p := s.existingPool(t.configuration)
 	if p == nil {
