@@ -86,6 +86,11 @@ func wire(db *store.DB, c config.Config, endpoint func() string) *rooms {
 	r.matches = matchmaking.Service{
 		DB: db, Home: home, Tags: &r.tags, Fleets: &r.fleets, Computes: &r.computes, Sessions: &r.sessions,
 		Placements: &r.placements, Events: &r.events,
+		Config: matchmaking.Config{
+			RuleSets: c.RuleSets, Configurations: c.MatchmakingConfigurations, Retention: c.MatchRetention,
+			PartyAsOne: c.MatchPartyAsOne, AnyLocation: c.MatchAnyLocation, SilentSearchOn: c.MatchSilentSearchOn,
+			BackfillKeepsPlayers: c.MatchBackfillKeepsOn, LocationHint: c.MatchLocationHint,
+		},
 	}
 	return r
 }

@@ -85,6 +85,16 @@ type Config struct {
 	ComputesPerFleet  int `yaml:"computes-per-fleet" default:"100" placeholder:"N" help:"Most computes of an Anywhere fleet."`
 	Aliases           int `yaml:"aliases" default:"100" placeholder:"N" help:"Most aliases."`
 
+	// The match settings are how matchmaking reads what AWS leaves open; see docs/flexmatch.md.
+	MatchPartyAsOne           bool          `yaml:"match-party-as-one" help:"In comparison and distance rules a party counts as one value, not once for each player."`
+	MatchAnyLocation          bool          `yaml:"match-any-location" help:"The tickets of a small match need no location in common."`
+	MatchSilentSearchOn       bool          `yaml:"match-silent-search-on" help:"When a player rejects a match, those who had not answered yet search on."`
+	MatchBackfillKeepsOn      bool          `yaml:"match-backfill-keeps-on" help:"A new ticket of a player does not cancel the backfill of the game session the player is in."`
+	MatchLocationHint         bool          `yaml:"match-location-hint" help:"Events of STANDALONE matches name the best location."`
+	MatchRetention            time.Duration `yaml:"match-retention" default:"24h" placeholder:"DURATION" help:"How long tickets are kept after their end."`
+	RuleSets                  int           `yaml:"rule-sets" default:"1000" placeholder:"N" help:"Most matchmaking rule sets."`
+	MatchmakingConfigurations int           `yaml:"matchmaking-configurations" default:"100" placeholder:"N" help:"Most matchmaking configurations."`
+
 	// RateLimit is how many requests a second one access key may send to this node, and
 	// RateProfile "aws" limits each operation as AWS publishes it. 0 and "none" limit nothing.
 	RateLimit   int    `yaml:"rate-limit" default:"0" placeholder:"N" help:"Most requests a second of one access key to a node; 0 for any number."`

@@ -105,7 +105,7 @@ func (c Config) checkNumbers(wrong func(field, format string, args ...any)) {
 		field string
 		value time.Duration
 	}{
-		{"reservation-timeout", c.ReservationTimeout}, {"retention", c.Retention}, {"reconnect-grace", c.ReconnectGrace},
+		{"reservation-timeout", c.ReservationTimeout}, {"retention", c.Retention}, {"reconnect-grace", c.ReconnectGrace}, {"match-retention", c.MatchRetention},
 	} {
 		if d.value < time.Second {
 			wrong(d.field, "%v is less than a second", d.value)
@@ -138,6 +138,8 @@ func (c Config) checkNumbers(wrong func(field, format string, args ...any)) {
 		{"custom-locations", c.CustomLocations},
 		{"computes-per-fleet", c.ComputesPerFleet},
 		{"aliases", c.Aliases},
+		{"rule-sets", c.RuleSets},
+		{"matchmaking-configurations", c.MatchmakingConfigurations},
 	} {
 		if n.value < 1 {
 			wrong(n.field, "%d is less than 1", n.value)
