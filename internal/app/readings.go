@@ -43,6 +43,13 @@ func (a *App) readings() (list []metrics.Reading, err error) {
 				metrics.Reading{Name: "gamelift_queue_depth", Value: float64(q.Count), Labels: []string{q.Queue}},
 				metrics.Reading{Name: "gamelift_average_wait_time", Value: q.MeanAge.Seconds(), Labels: []string{q.Queue}})
 		}
+		if err != nil {
+			return err
+		}
+		tickets, err := a.rooms.matches.LiveTx(tx)
+		for _, c := range tickets {
+			list = append(list, metrics.Reading{Name: "gamelift_current_tickets", Value: float64(c.Tickets), Labels: []string{c.Configuration}})
+		}
 		return err
 	})
 	return list, err

@@ -62,6 +62,7 @@ const notAvailable = "NOT_AVAILABLE"
 // them.
 func (w *work) emit(list []lifecycle.Event) error {
 	for _, e := range list {
+		w.count(e)
 		if !w.s.Events.Wanted(eventType, e.Type, w.target()) {
 			continue
 		}

@@ -268,6 +268,7 @@ func (n *intake) flush() error {
 	if err := insertTickets(n.tx, n.list, n.texts); err != nil {
 		return err
 	}
+	countStarts(n.tx, n.list)
 	n.list, n.texts, n.calls = nil, nil, nil
 	clear(n.with)
 	return takePlayers(n.tx, fresh, taken)
