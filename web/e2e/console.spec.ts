@@ -1,0 +1,202 @@
+import { expect, test } from "@playwright/test";
+import { accessible, open, screens, servers, settled, strict } from "./servers";
+
+const images = process.env.CONSOLE_IMAGES;
+
+// Every view, on a server with nothing, with one of each, with traffic, and with a crowd.
+for (const name of ["empty", "one", "busy", "crowd"] as const) {
+  for (const [screen, hash] of screens(servers[name])) {
+    for (const scheme of ["light", "dark"] as const) {
+      test(`${name}: ${screen}, ${scheme}`, async ({ page }) => {
+        const well = strict(page);
+        await page.emulateMedia({ colorScheme: scheme });
+        await open(page, servers[name], hash);
+        if (screen === "overview") await page.waitForTimeout(images ? 8000 : 1500);
+        await expect(page.locator("main .error")).toHaveCount(0);
+        await accessible(page);
+        await well();
+        if (images) await page.screenshot({ path: `${images}/${name}-${screen}-${scheme}.png`, fullPage: screen !== "sessions" });
+      });
+    }
+  }
+}
+
+test("first paint takes less than a second", async ({ page }) => {
+  await open(page, servers.busy, "#/overview");
+  const paint = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? 0);
+  console.log(`first contentful paint: ${Math.round(paint)} ms`);
+  expect(paint).toBeGreaterThan(0);
+  expect(paint).toBeLessThan(1000);
+});
+
+test("names of players stay text", async ({ page }) => {
+  const well = strict(page);
+  await open(page, servers.busy, `#/game/${encodeURIComponent(servers.busy.game)}`);
+  await expect(page.locator("h1")).toHaveText(servers.hostile[0]);
+  for (const name of [servers.hostile[0], servers.hostile[1], servers.hostile[3]]) {
+    await expect(page.getByRole("table", { name: "Player sessions" }).getByRole("link", { name: name, exact: true })).toBeVisible();
+  }
+  // Each is looked up by its link, and found under its own name.
+  for (const name of servers.hostile) {
+    await open(page, servers.busy, `#/player/${encodeURIComponent(name)}`);
+    await expect(page.getByRole("status").filter({ hasText: "player sessions of" })).toContainText(/^[1-9]/);
+    expect(await page.locator("main bdi b").textContent()).toBe(name);
+  }
+  await well();
+});
+
+test("a view is its link", async ({ page }) => {
+  await open(page, servers.busy, "#/sessions");
+  await page.getByLabel("Status").selectOption("TERMINATED");
+  await expect(page).toHaveURL(/status=TERMINATED/);
+  await settled(page);
+  const again = page.url();
+  const seen = await page.getByRole("table", { name: "Game sessions" }).getByRole("row").count();
+  await page.goto("about:blank");
+  await page.goto(again);
+  await settled(page);
+  await expect(page.getByLabel("Status")).toHaveValue("TERMINATED");
+  expect(await page.getByRole("table", { name: "Game sessions" }).getByRole("row").count()).toBe(seen);
+});
+
+test("a row is copied as a command", async ({ page, context }) => {
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  await open(page, servers.busy, `#/player/${encodeURIComponent("'; DROP TABLE player_session; --")}`);
+  await page.locator(".head").getByRole("button", { name: "CLI" }).click();
+  const text = await page.evaluate(() => navigator.clipboard.readText());
+  expect(text).toContain(`aws gamelift describe-player-sessions --player-id ''\\''; DROP TABLE player_session; --' --endpoint-url http://127.0.0.1:`);
+  expect(text).toContain("--region us-west-2");
+});
+
+test("the keyboard is enough", async ({ page }) => {
+  await open(page, servers.busy, "#/overview");
+  await page.keyboard.press("Tab");
+  await expect(page.getByRole("link", { name: "Skip to the view" })).toBeFocused();
+  await page.keyboard.press("Enter");
+  await expect(page.locator("main")).toBeFocused();
+  // To the game sessions, into the list, and to the first one of it.
+  await page.reload();
+  await expect(page.locator("main h1")).toBeVisible();
+  const reach = async (name: string) => {
+    for (let i = 0; i < 60; i++) {
+      await page.keyboard.press("Tab");
+      const text = await page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.textContent ?? "");
+      if (text.includes(name)) return;
+    }
+    throw new Error(`"${name}" is not reached by Tab`);
+  };
+  await reach("Game sessions");
+  await page.keyboard.press("Enter");
+  await expect(page.locator("h1")).toHaveText("Game sessions");
+  await expect(page.locator("main")).toBeFocused();
+  await settled(page);
+  await reach("Game sessions, rows");
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  await expect(page).toHaveURL(/#\/game\//);
+});
+
+test("a dialog is left by Escape and its button", async ({ page }) => {
+  await open(page, servers.busy, `#/game/${encodeURIComponent(servers.busy.game)}`);
+  await page.getByRole("button", { name: "End…" }).press("Enter");
+  await expect(page.getByRole("dialog")).toBeVisible();
+  await accessible(page);
+  await page.keyboard.press("Escape");
+  await expect(page.getByRole("dialog")).toBeHidden();
+});
+
+test("100,000 game sessions scroll smoothly", async ({ page }) => {
+  const well = strict(page);
+  await open(page, servers.crowd, "#/sessions");
+  await expect(page.getByRole("status").filter({ hasText: "game sessions" })).toContainText(/100,00\d game sessions/);
+  const list = page.getByLabel("Game sessions, rows");
+  // From the newest to the oldest: each frame that is slow would show.
+  const slow = await list.evaluate(async (e) => {
+    let worst = 0;
+    let last = performance.now();
+    for (let i = 0; i <= 120; i++) {
+      e.scrollTop = (e.scrollHeight * i) / 120;
+      await new Promise(requestAnimationFrame);
+      const now = performance.now();
+      worst = Math.max(worst, now - last);
+      last = now;
+    }
+    return worst;
+  });
+  console.log(`slowest frame of a scroll through 100,000 rows: ${Math.round(slow)} ms`);
+  expect(slow).toBeLessThan(250);
+  await expect(list.getByRole("row").last()).toContainText("crowd 0 ");
+  expect(await list.getByRole("row").count()).toBeLessThan(80);
+  await list.focus();
+  await page.keyboard.press("Home");
+  await expect(list.getByRole("row").first()).toContainText("crowd 99999");
+  await well();
+});
+
+test("a timeline of 100,000 game sessions is added up by the server", async ({ page }) => {
+  await open(page, servers.crowd, `#/timeline?fleet=${servers.crowd.fleet}`);
+  await expect(page.getByRole("status").filter({ hasText: "too many for single bars" })).toBeVisible();
+  await expect(page.locator("canvas")).toBeVisible();
+  await page.getByRole("button", { name: "Zoom in" }).click();
+  await expect(page).toHaveURL(/from=\d+/);
+});
+
+test("rules are edited, tried and compared", async ({ page }) => {
+  const well = strict(page);
+  await open(page, servers.busy, "#/workshop?example=1v1");
+  const editor = page.getByLabel("Rule set, JSON");
+  await expect(page.locator("#verdict")).toContainText("Valid");
+  const text = await editor.inputValue();
+  await editor.fill(text.replace('"batchDistance"', '"batchDistanc"'));
+  await expect(page.locator("#verdict")).toContainText("found");
+  await editor.fill(text.replace('"maxDistance": 50', '"maxDistance": 400'));
+  await expect(page.locator("#verdict")).toContainText("Valid");
+  await expect(page.locator("output")).toContainText("11");
+  await page.getByRole("button", { name: "Simulate", exact: true }).click();
+  await expect(page.getByRole("region", { name: "Figures" })).toContainText("Tickets matched", { timeout: 30_000 });
+  await settled(page);
+  await accessible(page);
+  if (images) await page.screenshot({ path: `${images}/busy-workshop-compared-light.png`, fullPage: true });
+  await page.getByLabel("Players", { exact: true }).selectOption("m:duel");
+  await page.getByRole("button", { name: "Simulate", exact: true }).click();
+  await expect(page.getByText(/duel: 1\d tickets/)).toBeVisible({ timeout: 30_000 });
+  await well();
+});
+
+test("who changes something signs in, and may what the key may", async ({ page }) => {
+  const game = `#/game/${encodeURIComponent(servers.serve.game)}`;
+  await open(page, servers.serve, game);
+  const signIn = async (key: string, secret: string) => {
+    await page.getByLabel("Access key id").fill(key);
+    await page.getByLabel("Secret access key").fill(secret);
+    await page.getByRole("dialog").getByRole("button", { name: "Sign in" }).click();
+  };
+  await page.getByRole("button", { name: "End…" }).click();
+  await accessible(page);
+  await signIn(servers.serve.readKey, "not the secret");
+  await expect(page.getByRole("alert")).toContainText("no such access key");
+  await signIn(servers.serve.readKey, servers.serve.readSecret);
+  await expect(page.getByText("signed in as reader")).toBeVisible();
+  await expect(page.getByRole("button", { name: "End…" })).toBeDisabled({ timeout: 10_000 });
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await signIn(servers.serve.key, servers.serve.secret);
+  await expect(page.getByRole("button", { name: "End…" })).toBeEnabled({ timeout: 10_000 });
+  const cookies = await page.context().cookies();
+  expect(cookies[0]).toMatchObject({ httpOnly: true, sameSite: "Strict" });
+  await page.waitForTimeout(4500); // until the view knows what this key may
+  await page.getByRole("button", { name: "End…" }).click();
+  await page.getByRole("button", { name: "End the game session" }).click();
+  await expect(page.locator(".head .badge")).toHaveText("TERMINATED", { timeout: 15_000 });
+  await open(page, servers.serve, "#/operations");
+  await expect(page.getByRole("region", { name: "Audit log" }).getByRole("row").filter({ hasText: "TerminateGameSession" })).toContainText("OK");
+});
+
+test("the page says when its server is gone, and comes back", async ({ page, context }) => {
+  await open(page, servers.one, "#/overview");
+  await expect(page.getByText("● live")).toBeVisible();
+  await context.setOffline(true);
+  await page.evaluate(() => undefined);
+  await context.setOffline(false);
+  await expect(page.getByText("● live")).toBeVisible({ timeout: 20_000 });
+});
