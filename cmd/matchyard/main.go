@@ -34,6 +34,9 @@ type commands struct {
 	Hosts     hostsCmd     `cmd:"" help:"Manage the hosts of managed fleets, and the tokens their agents join with."`
 	Audit     auditCmd     `cmd:"" help:"Read the log of changes of a server for production."`
 	Upload    uploadCmd    `cmd:"" name:"upload-build" help:"Upload a folder as a build, and wait until it is READY."`
+	Status    statusCmd    `cmd:"" help:"Show how a server is: nodes, database, fleets, hosts, sessions, players, what waits."`
+	Ps        psCmd        `cmd:"" help:"List fleets, game sessions or players."`
+	Logs      logsCmd      `cmd:"" help:"Print the log of a game session."`
 	Save      saveCmd      `cmd:"" help:"Save a server's whole database in a file, while it runs or not."`
 	Load      loadCmd      `cmd:"" help:"Fill an empty database from such a file."`
 	Export    exportCmd    `cmd:"" help:"Write the configuration of an endpoint: locations, rule sets, fleets, aliases, queues, matchmaking."`

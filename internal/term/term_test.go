@@ -49,3 +49,20 @@ func FuzzQuote(f *testing.F) {
 		}
 	})
 }
+
+func TestPlain(t *testing.T) {
+	const text = "one\r\n\ttwo \x1b[31mred\x1b[0m \u202e試合\xff\x00é\u009b1m"
+	const want = "one\n\ttwo \\x1b[31mred\\x1b[0m \\u202e試合\\xff\\x00é\\u009b1m"
+	for size := 1; size <= len(text); size++ {
+		var b strings.Builder
+		p := Plain(&b)
+		for i := 0; i < len(text); i += size {
+			if n, err := p.Write([]byte(text[i:min(i+size, len(text))])); err != nil || n != min(size, len(text)-i) {
+				t.Fatal(n, err)
+			}
+		}
+		if got := b.String(); got != want {
+			t.Fatalf("in pieces of %d: %q, want %q", size, got, want)
+		}
+	}
+}
