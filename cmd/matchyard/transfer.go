@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
@@ -71,6 +72,7 @@ type importCmd struct {
 	From   string            `arg:"" name:"file" help:"The file (- for standard input)."`
 	DryRun bool              `env:"-" help:"Print what would be done, and do nothing."`
 	Upload map[string]string `env:"-" placeholder:"ID=ID" help:"Which build or script of this endpoint stands for which of the file."`
+	Wait   time.Duration     `env:"-" default:"0s" placeholder:"DURATION" help:"How long to wait for managed fleets to be ACTIVE, so that their capacity and policies can be set (0: not at all)."`
 }
 
 func (i *importCmd) Help() string { return amazonHelp }
@@ -91,7 +93,7 @@ func (i *importCmd) Run(ctx context.Context, out *stdout) error {
 	for _, left := range d.Left {
 		_, _ = fmt.Fprintln(os.Stderr, "not in the file:", term.Quote(left))
 	}
-	plan, err := transfer.Import(ctx, c, d, transfer.Options{Uploads: i.Upload})
+	plan, err := transfer.Import(ctx, c, d, transfer.Options{Uploads: i.Upload, Wait: i.Wait})
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ type endpoint struct {
 	doc Document
 
 	fleets, aliases map[string]string // ids by name
+	status          map[string]types.FleetStatus
 	arns            map[string]string // "fleet NAME", "alias NAME", "queue NAME" … -> ARN
 	builds          []types.Build
 	scripts         []types.Script
@@ -43,7 +44,7 @@ type endpoint struct {
 // survey reads everything but what it would only leave.
 func survey(ctx context.Context, c *gamelift.Client) (*endpoint, error) {
 	e := &endpoint{
-		ctx: ctx, api: c, fleets: map[string]string{}, aliases: map[string]string{}, arns: map[string]string{}, twice: map[string][]string{},
+		ctx: ctx, api: c, status: map[string]types.FleetStatus{}, fleets: map[string]string{}, aliases: map[string]string{}, arns: map[string]string{}, twice: map[string][]string{},
 		doc: Document{Matchyard: format, Version: version, Region: c.Options().Region},
 	}
 	for _, part := range []func() error{e.readUploads, e.readLocations, e.readRuleSets, e.readFleets, e.readAliases, e.readQueues, e.readMatchmaking} {
@@ -143,6 +144,7 @@ func (e *endpoint) readFleets() error {
 			continue
 		}
 		e.note("fleet", name, id, e.fleets)
+		e.status[name] = a.Status
 		e.arns["fleet "+name] = aws.ToString(a.FleetArn)
 		f, err := e.fleet(a)
 		if err != nil {
@@ -183,6 +185,12 @@ func (e *endpoint) fleet(a types.FleetAttributes) (f Fleet, err error) {
 		if err := e.managed(a, &f); err != nil {
 			return f, err
 		}
+	}
+	home := types.LocationAttributes{LocationState: &types.LocationState{Location: &e.doc.Region, Status: a.Status}}
+	if managed && !slices.ContainsFunc(locations, func(l types.LocationAttributes) bool {
+		return l.LocationState != nil && aws.ToString(l.LocationState.Location) == e.doc.Region
+	}) {
+		locations = slices.Insert(locations, 0, home) // which is not listed
 	}
 	for _, l := range locations {
 		if l.LocationState == nil || slices.Contains(gone, l.LocationState.Status) {
@@ -413,6 +421,7 @@ func (e *endpoint) strangers() error {
 	for _, s := range e.scripts {
 		e.leave("script %s (%s): its files must be uploaded to the other endpoint", aws.ToString(s.Name), aws.ToString(s.ScriptId))
 	}
+	e.api = gamelift.New(e.api.Options(), func(o *gamelift.Options) { o.Retryer = aws.NopRetryer{} }) // a server without these has none in a moment either
 	groups, err := all(e, paginate.ListGameServerGroups, &gamelift.ListGameServerGroupsInput{})
 	if err != nil && !unbuilt(err) {
 		return err

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
@@ -32,18 +33,24 @@ type Step struct {
 	Changes []string // what is done to it, or why it is refused
 
 	do []func() error
+	// active is a fleet that must be ACTIVE before.
+	active string
 }
 
 // Options are what an import must be told.
 type Options struct {
 	Uploads map[string]string // ids of builds and scripts: the document's -> the endpoint's
+	// Wait is how long to wait for managed fleets to be ACTIVE, before which their locations,
+	// capacity and policies cannot be changed. That is the last thing an import does.
+	Wait time.Duration
 }
 
 // Plan is what makes an endpoint as a document wants it, in the order in which it can be done.
 type Plan struct {
 	Steps []Step
 
-	at *endpoint
+	at   *endpoint
+	wait time.Duration
 }
 
 // Refused tells whether a step cannot be done. Do then does nothing.
@@ -63,6 +70,11 @@ func (p *Plan) Do(said func(Step)) error {
 		return fmt.Errorf("nothing is done: the plan has steps that cannot be")
 	}
 	for _, s := range p.Steps {
+		if s.active != "" && len(s.do) > 0 {
+			if err := p.await(s.active); err != nil {
+				return fmt.Errorf("%s: %w", s.What, err)
+			}
+		}
 		for _, do := range s.do {
 			if err := do(); err != nil {
 				return fmt.Errorf("%s %s: %w", s.Action, s.What, err)
@@ -73,6 +85,35 @@ func (p *Plan) Do(said func(Step)) error {
 	return nil
 }
 
+// await waits until a fleet is ACTIVE.
+func (p *Plan) await(fleet string) error {
+	begun := time.Now()
+	for {
+		out, err := p.at.api.DescribeFleetAttributes(p.at.ctx, &gamelift.DescribeFleetAttributesInput{FleetIds: []string{p.at.fleets[fleet]}})
+		if err != nil {
+			return err
+		}
+		status := types.FleetStatusTerminated
+		for _, a := range out.FleetAttributes {
+			status = a.Status
+		}
+		if status == types.FleetStatusActive {
+			return nil
+		}
+		if status == types.FleetStatusError || slices.Contains(gone, status) || time.Since(begun) >= p.wait {
+			return fmt.Errorf("the fleet is %s; this can be done when it is ACTIVE: import again then, or wait with --wait", status)
+		}
+		select {
+		case <-p.at.ctx.Done():
+			return p.at.ctx.Err()
+		case <-time.After(min(pollEvery, p.wait)):
+		}
+	}
+}
+
+// pollEvery is the time between two looks at a fleet that is waited for.
+const pollEvery = 5 * time.Second
+
 // Import plans what the endpoint that c calls lacks. What it has and the document does not
 // name stays as it is.
 func Import(ctx context.Context, c *gamelift.Client, d Document, o Options) (*Plan, error) {
@@ -80,13 +121,14 @@ func Import(ctx context.Context, c *gamelift.Client, d Document, o Options) (*Pl
 	if err != nil {
 		return nil, err
 	}
-	p := &planner{Plan: Plan{at: at}, want: d, uploads: o.Uploads}
+	p := &planner{Plan: Plan{at: at, wait: o.Wait}, want: d, uploads: o.Uploads}
 	p.locations()
 	p.ruleSets()
 	p.fleets()
 	p.aliases()
 	p.queues()
 	p.matchmaking()
+	p.whenActive()
 	return &p.Plan, nil
 }
 
@@ -232,7 +274,27 @@ func (p *planner) fleets() {
 			continue
 		}
 		s.create(func() error { return p.createFleet(w, build, script) })
-		p.places(s, w, Fleet{Places: created(w)})
+	}
+}
+
+// whenActive adds what can be done to a managed fleet only when it is ACTIVE.
+func (p *planner) whenActive() {
+	for _, w := range p.want.Fleets {
+		if w.ComputeType == types.ComputeTypeAnywhere || slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Action == Refuse && s.What == "fleet "+w.Name }) {
+			continue
+		}
+		s := p.step("fleet " + w.Name + ", when it is ACTIVE")
+		s.active = w.Name
+		have := find(p.at.doc.Fleets, w.Name)
+		if have == nil {
+			have = &Fleet{Places: created(w)}
+		} else {
+			p.ports(s, w, *have)
+		}
+		p.places(s, w, *have)
+		if s.Action == Keep {
+			p.Steps = p.Steps[:len(p.Steps)-1]
+		}
 	}
 }
 
@@ -291,9 +353,9 @@ func (p *planner) createFleet(w Fleet, build, script *string) error {
 	if w.RuntimeConfiguration == nil {
 		in.ServerLaunchPath, in.ServerLaunchParameters = w.ServerLaunchPath, w.ServerLaunchParameters
 	}
-	for _, at := range w.Places {
-		if at.Location != "" {
-			in.Locations = append(in.Locations, types.LocationConfiguration{Location: aws.String(at.Location)})
+	if len(w.Places) > 1 || w.ComputeType == types.ComputeTypeAnywhere { // a fleet of its home alone names none
+		for _, at := range w.Places {
+			in.Locations = append(in.Locations, types.LocationConfiguration{Location: aws.String(cmp.Or(at.Location, p.at.doc.Region))})
 		}
 	}
 	out, err := p.at.api.CreateFleet(p.at.ctx, in)
@@ -341,16 +403,15 @@ func (p *planner) updateFleet(s *Step, what string, w, have Fleet) {
 			return err
 		})
 	}
-	if w.ComputeType != types.ComputeTypeAnywhere {
-		p.ports(s, w, have)
-		if w.RuntimeConfiguration != nil && !same(w.RuntimeConfiguration, have.RuntimeConfiguration) {
-			s.change("RuntimeConfiguration: "+short(w.RuntimeConfiguration), func() error {
-				_, err := p.at.api.UpdateRuntimeConfiguration(p.at.ctx, &gamelift.UpdateRuntimeConfigurationInput{FleetId: p.fleetID(w.Name), RuntimeConfiguration: w.RuntimeConfiguration})
-				return err
-			})
-		}
+	if w.RuntimeConfiguration != nil && !same(w.RuntimeConfiguration, have.RuntimeConfiguration) {
+		s.change("RuntimeConfiguration: "+short(w.RuntimeConfiguration), func() error {
+			_, err := p.at.api.UpdateRuntimeConfiguration(p.at.ctx, &gamelift.UpdateRuntimeConfigurationInput{FleetId: p.fleetID(w.Name), RuntimeConfiguration: w.RuntimeConfiguration})
+			return err
+		})
 	}
-	p.places(s, w, have)
+	if w.ComputeType == types.ComputeTypeAnywhere {
+		p.places(s, w, have)
+	}
 	p.tag(s, what, w.Tags, have.Tags)
 }
 
