@@ -30,6 +30,8 @@ type launcher struct {
 	boot   string
 	log    *slog.Logger
 	jobs   chan func()
+	// uncontained has the agent say once, not for each process, that cgroups cannot be made.
+	uncontained sync.Once
 	asUser chan func() // done with the games' user's rights; nil without cred
 }
 
@@ -172,7 +174,9 @@ func (l *launcher) launch(s spawn) (*osProcess, error) {
 	}
 	group, err := l.groups.make(s.group)
 	if err != nil {
-		l.log.Warn("process without a cgroup", slog.Any("error", err))
+		l.uncontained.Do(func() {
+			l.log.Warn("processes run without a cgroup; limits by rlimits", slog.Any("error", err))
+		})
 	} else if group != nil {
 		defer group.Close()
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(group.Fd())

@@ -76,7 +76,7 @@ func wire(db *store.DB, c config.Config, endpoint func() string) *rooms {
 	r.hosts = host.Service{
 		DB: db, Home: home, Fleets: &r.fleets, Builds: &r.builds, Computes: &r.computes, Sessions: &r.sessions,
 		SDKEndpoint: endpoint, Links: &r.links, Wall: time.Now,
-		Config: host.Config{Swift: c.Dev},
+		Config: host.Config{Swift: c.Dev, LostAfter: c.HostLostAfter},
 	}
 	r.scaling = scaling.Service{DB: db, Home: home, Fleets: &r.fleets, Measure: r.measure}
 	r.placements = placement.Service{

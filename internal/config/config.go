@@ -105,6 +105,10 @@ type Config struct {
 	Agent         string `yaml:"agent" default:"auto" enum:"auto,on,off" help:"Let this machine host instances of managed fleets: on, off, or auto (on for dev)."`
 	AgentCapacity int    `yaml:"agent-capacity" default:"10" placeholder:"N" help:"Most instances on this machine."`
 
+	// HostLostAfter is how long a host of managed fleets may be silent before its instances
+	// are replaced on others.
+	HostLostAfter time.Duration `yaml:"host-lost-after" default:"90s" placeholder:"DURATION" help:"How long a host may be silent before its instances are replaced on other hosts."`
+
 	// LogLevel is the least level that is logged; LogFormat is "text" or "json".
 	LogLevel  string `yaml:"log-level" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: debug, info, warn or error."`
 	LogFormat string `yaml:"log-format" default:"text" enum:"text,json" help:"Form of the log on standard error: text or json."`

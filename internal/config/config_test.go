@@ -174,6 +174,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		{dev(func(c *config.Config) { c.AgentCapacity = 10_001 }), "agent-capacity: "},
 		{dev(func(c *config.Config) { c.Agent = "maybe" }), "agent: "},
 		{dev(func(c *config.Config) { c.Agent = config.Off }), ""},
+		{dev(func(c *config.Config) { c.HostLostAfter = 19 * time.Second }), "host-lost-after: "},
 		{dev(func(c *config.Config) { c.FleetSpeed = "slow" }), "fleet-speed: "},
 		{dev(func(c *config.Config) { c.FleetSpeed = "-1s" }), "fleet-speed: "},
 		{dev(func(c *config.Config) { c.FleetSpeed = "realistic" }), ""},

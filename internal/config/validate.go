@@ -119,6 +119,9 @@ func (c Config) checkNumbers(wrong func(field, format string, args ...any)) {
 			wrong(d.field, "%v is less than 0", d.value)
 		}
 	}
+	if c.HostLostAfter < leastSilence {
+		wrong("host-lost-after", "%v is less than %v: hosts that are well are heard of about every ten seconds", c.HostLostAfter, leastSilence)
+	}
 	if d, err := time.ParseDuration(c.FleetSpeed); c.FleetSpeed != "instant" && c.FleetSpeed != "realistic" && (err != nil || d < 0) {
 		wrong("fleet-speed", "%q is neither instant nor realistic nor a time such as 5s", c.FleetSpeed)
 	}
@@ -146,6 +149,9 @@ func (c Config) checkNumbers(wrong func(field, format string, args ...any)) {
 		}
 	}
 }
+
+// leastSilence is how long a host that is well may not be heard of, on a busy machine.
+const leastSilence = 20 * time.Second
 
 // maxAgentCapacity is the most that the host room lets a host take.
 const maxAgentCapacity = 10_000
