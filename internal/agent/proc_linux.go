@@ -32,7 +32,7 @@ type launcher struct {
 	jobs   chan func()
 	// uncontained has the agent say once, not for each process, that cgroups cannot be made.
 	uncontained sync.Once
-	asUser chan func() // done with the games' user's rights; nil without cred
+	asUser      chan func() // done with the games' user's rights; nil without cred
 }
 
 // newLauncher makes a launcher; close ends it. userName "" launches as the agent's own user.
