@@ -180,7 +180,7 @@ func (s *search) even() {
 				if now := s.spread(sums); now < best-1e-9 {
 					best, bi, bj = now, i, j
 				}
-				s.swapSums(sums, nums, j, i)
+				s.swapBack(sums, nums, i, j)
 			}
 		}
 		if bi < 0 {
@@ -211,6 +211,13 @@ func (s *search) swapSums(sums, nums []float64, i, j int) {
 	d := (nums[s.r.units[i]] - nums[s.r.units[j]]) * float64(s.p.cols.uSize[s.r.units[i]])
 	sums[s.r.team[i]] -= d
 	sums[s.r.team[j]] += d
+}
+
+// swapBack undoes swapSums. Swapping twice would move the difference twice.
+func (s *search) swapBack(sums, nums []float64, i, j int) {
+	d := (nums[s.r.units[i]] - nums[s.r.units[j]]) * float64(s.p.cols.uSize[s.r.units[i]])
+	sums[s.r.team[i]] += d
+	sums[s.r.team[j]] -= d
 }
 
 // spread is the difference between the highest and the lowest mean of the teams.

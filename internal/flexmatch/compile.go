@@ -31,6 +31,7 @@ type program struct {
 	wanted    []wanted
 	usesIDs   bool
 	balance   int   // the number column to keep even between teams, -1 for none
+	even      []int // number columns by which legal teams are chosen
 	sorted    []int // number columns of the batching preference sorted
 	classes   []int // teams of one class can stand for each other
 	same      bool  // tickets with equal columns can stand for each other
@@ -143,6 +144,7 @@ func compileWithout(rs *RuleSet, opts Options, sym *symbols, skip []int) *progra
 			prog.sorted = append(prog.sorted, c.numberColumn(i, average))
 		}
 	}
+	prog.even = c.evenness()
 	prog.shape = c.shape()
 	for _, l := range prog.levels {
 		l.anywhere = slices.DeleteFunc(l.anywhere, prog.indexed)
@@ -394,6 +396,14 @@ func extreme(e *expr) (extremum, bool) {
 // fairness finds the number that a rule wants even between teams: the first distance
 // over a figure of each team. The search tries balanced teams first for it.
 func (c *compiler) fairness() int {
+	if fair := c.fair(); len(fair) > 0 {
+		return fair[0]
+	}
+	return -1
+}
+
+// fair are the numbers of all distances over a figure of each team.
+func (c *compiler) fair() (cols []int) {
 	for _, spec := range c.rs.levels[0].rules {
 		r, ok := spec.(*distance)
 		if !ok {
@@ -405,11 +415,66 @@ func (c *compiler) fairness() int {
 				path = path.arg
 			}
 			if path.op == "" && path.leaf == leafAttribute && path != m {
-				return c.numberColumn(path.attr, r.party)
+				cols = with(cols, c.numberColumn(path.attr, r.party))
 			}
 		}
 	}
-	return -1
+	return cols
+}
+
+// evenness finds the numbers by which one of several legal assignments of teams is
+// chosen (spec 2.2): the balanced attribute, or those a rule holds teams to, or else all
+// that rules and sorts speak of.
+func (c *compiler) evenness() (cols []int) {
+	if i, ok := c.rs.attribute(c.rs.Algorithm.BalancedAttribute); ok {
+		return []int{c.numberColumn(i, average)}
+	}
+	if cols = c.fair(); len(cols) > 0 {
+		return cols
+	}
+	speaks := func(attr int, how aggregation) {
+		if c.rs.Attributes[attr].Type == Number {
+			cols = with(cols, c.numberColumn(attr, how))
+		}
+	}
+	measures := func(list []*expr, how aggregation) {
+		for _, path := range list {
+			for path.op != "" {
+				path = path.arg
+			}
+			if path.leaf == leafAttribute {
+				speaks(path.attr, how)
+			}
+		}
+	}
+	for _, spec := range c.rs.levels[0].rules {
+		switch r := spec.(type) {
+		case *distance:
+			measures(r.measurements, r.party)
+		case *comparison:
+			measures(r.measurements, r.party)
+		case *batchDistance:
+			if !r.text {
+				speaks(r.attr, r.party)
+			}
+		case *sortRule:
+			if r.typ == Number {
+				speaks(r.attr, r.party)
+			}
+		}
+	}
+	for _, col := range c.prog.sorted {
+		cols = with(cols, col)
+	}
+	return cols
+}
+
+// with is a list that holds v.
+func with(list []int, v int) []int {
+	if slices.Contains(list, v) {
+		return list
+	}
+	return append(list, v)
 }
 
 // shape finds what the pool can be indexed by: only what every level has.

@@ -61,6 +61,7 @@ func (p *Pool) sweep(rows []int32, anchors int, now time.Time) []Match {
 			break
 		}
 		if s.anchor(rank) {
+			s.balance()
 			made = append(made, s.match())
 			for _, r := range s.best.ranks {
 				s.take(r)

@@ -50,6 +50,7 @@ type search struct {
 	unsure       bool // something was left untried, so a failure is not final
 
 	assign assigner
+	poise  balancer
 	best   found
 	bound  []int32 // the match to beat: only sets before it are of interest
 	tally  []counts
