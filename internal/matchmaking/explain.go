@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/matchyard/matchyard/internal/flexmatch"
@@ -24,10 +25,18 @@ type Explanation struct {
 	MatchID       string     `json:",omitempty"`
 	Players       int
 
-	// Why is why a ticket that waits is not matched, or why one that timed out was not; and
-	// Text the same in words.
-	Why  *flexmatch.Explanation `json:",omitempty"`
-	Text string
+	// Why is why a ticket that waits is not matched, or why one that timed out was not, and
+	// Text the same in words. Of many that time out at once in a large pool, some have only
+	// Rules: how often rules failed in the searches around the ticket.
+	Why   *flexmatch.Explanation `json:",omitempty"`
+	Rules []flexmatch.RuleMetric `json:",omitempty"`
+	Text  string
+}
+
+// reason is what is kept of a ticket that timed out.
+type reason struct {
+	Why   *flexmatch.Explanation `json:",omitempty"`
+	Rules []flexmatch.RuleMetric `json:",omitempty"`
 }
 
 // Explain tells why a ticket waits, or why it timed out. The error is a NotFoundException
@@ -63,13 +72,16 @@ func (s *Service) Explain(ctx context.Context, ticketID string) (Explanation, er
 		e.Deadline = new(t.until)
 		return e, s.explainWaiting(ctx, &e, t)
 	case text != nil:
-		e.Why = &flexmatch.Explanation{}
-		if err := json.Unmarshal([]byte(*text), e.Why); err != nil {
-			return e, err
+		var r reason
+		if err := json.Unmarshal([]byte(*text), &r); err != nil {
+			return e, fmt.Errorf("explanation of ticket %s: %w", t.ID, err)
 		}
-		e.Text = e.Why.String()
+		e.Why, e.Rules, e.Text = r.Why, r.Rules, failures(r.Rules)
+		if r.Why != nil {
+			e.Text = r.Why.String()
+		}
 	case t.Status == lifecycle.TimedOut:
-		e.Text = "It found no match in time; many tickets timed out with it, and not all were looked into."
+		e.Text = "It found no match in time. No node ran its pool then."
 	case t.Status == lifecycle.RequiresAcceptance:
 		e.Text = "It is in a proposed match that its players have to accept."
 	case t.Status == lifecycle.Placing:
@@ -100,6 +112,17 @@ func (s *Service) explainWaiting(ctx context.Context, e *Explanation, t *ticket)
 		e.Text = "It was matched, or has ended, at this moment."
 		return nil
 	}
-	e.Why, e.Text = &why, why.String()
+	e.Why, e.Rules, e.Text = &why, p.engine.Metrics(t.ID), why.String()
 	return nil
+}
+
+// failures are rule evaluations in words.
+func failures(list []flexmatch.RuleMetric) string {
+	text := "It found no match in time. Too many tickets timed out at once to look into each."
+	for _, m := range list {
+		if m.Failed > 0 {
+			text += fmt.Sprintf(" Rule %s failed %d of %d times.", m.Name, m.Failed, m.Passed+m.Failed)
+		}
+	}
+	return text
 }

@@ -172,7 +172,7 @@ func (p *pool) putBack(m *match) {
 // matched.
 func (s *Service) timeOut(ctx context.Context, p *pool) error {
 	now := s.DB.Now()
-	most := s.Config.orDefaults().Explanations
+	p.earn(now)
 	for {
 		list := p.overdue(now, mostTimedOut)
 		if len(list) == 0 {
@@ -184,16 +184,17 @@ func (s *Service) timeOut(ctx context.Context, p *pool) error {
 		for i, t := range list {
 			keys[i] = int64(t.key)
 			metrics[t.ID] = p.engine.Metrics(t.ID)
-			if most--; most < 0 {
-				continue
-			}
-			if e, ok := p.engine.Explain(t.ID, now); ok {
-				text, err := json.Marshal(e)
-				if err != nil {
-					return err
+			about := reason{Rules: metrics[t.ID]}
+			if p.pay() {
+				if e, ok := p.engine.Explain(t.ID, now); ok {
+					about.Why = &e
 				}
-				why[t.key] = string(text)
 			}
+			text, err := json.Marshal(about)
+			if err != nil {
+				return err
+			}
+			why[t.key] = string(text)
 		}
 		if err := s.DB.Write(ctx, func(tx *store.Tx) error { return s.timeOutTx(tx, p.c, keys, metrics, why) }); err != nil {
 			p.forget() // its deadlines are gone
@@ -203,6 +204,32 @@ func (s *Service) timeOut(ctx context.Context, p *pool) error {
 			p.drop(t.ID)
 		}
 	}
+}
+
+// An explanation searches the pool several times, while its tickets wait: it costs as much as
+// the pool is large. So a pool has credit for a burst of them, and earns it back slowly.
+const (
+	mostCredit   = 100_000 // tickets looked at
+	creditSecond = 2_000
+)
+
+func (p *pool) earn(now time.Time) {
+	if p.creditAt.IsZero() {
+		p.credit = mostCredit
+	} else {
+		p.credit = min(mostCredit, p.credit+creditSecond*now.Sub(p.creditAt).Seconds())
+	}
+	p.creditAt = now
+}
+
+// pay tells whether an explanation can be afforded, and takes its price.
+func (p *pool) pay() bool {
+	price := float64(p.engine.Len() + 10)
+	if p.credit < price && p.credit < mostCredit {
+		return false
+	}
+	p.credit -= price
+	return true
 }
 
 // timeOutTx ends those of the tickets that wait still.

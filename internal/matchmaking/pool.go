@@ -44,6 +44,8 @@ type pool struct {
 	tickets   map[string]*ticket
 	unseen    map[string]bool // whose rows do not say yet that a pool has them
 	deadlines deadlines
+	credit    float64   // for explanations
+	creditAt  time.Time // when it was counted last
 }
 
 // pools are the pools of a node.

@@ -45,8 +45,7 @@ type Config struct {
 	RuleSets       int // default 1,000 (flexmatch.md 1.9)
 	Configurations int // default 100
 
-	Retention    time.Duration // how long ended tickets, and their ids, are kept; default 24 h
-	Explanations int           // most tickets a pass looks into that time out at once; default 50
+	Retention time.Duration // how long ended tickets, and their ids, are kept; default 24 h
 
 	// The switches of flexmatch.md 7. False is this project's reading of what AWS leaves open.
 	PartyAsOne           bool   // a party is one value in comparison and distance rules (2.3)
@@ -63,6 +62,5 @@ func (c Config) orDefaults() Config {
 		RuleSets:       cmp.Or(c.RuleSets, 1000),
 		Configurations: cmp.Or(c.Configurations, 100),
 		Retention:      cmp.Or(c.Retention, 24*time.Hour),
-		Explanations:   cmp.Or(c.Explanations, 50),
 	}
 }

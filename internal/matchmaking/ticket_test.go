@@ -1,6 +1,7 @@
 package matchmaking_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -290,5 +291,34 @@ func TestGhostsInAPool(t *testing.T) {
 		h.start(ask("t2", "duo", "bob"), ask("t3", "duo", "cid"))
 		h.pass()
 		same(t, "statuses", h.states("t1", "t2", "t3"), "CANCELLED COMPLETED COMPLETED")
+	})
+}
+
+// Many that time out at once in a large pool are not all looked into: the rest has its rules'
+// evaluations.
+func TestManyTimeOutAtOnce(t *testing.T) {
+	each(t, func(h *house) {
+		h.matchmaker("duo", duo, nil)
+		for i := range 400 {
+			id := fmt.Sprintf("t%d", i)
+			h.start(skilled(ask(id, "duo", id), float64(100*i)))
+		}
+		h.tick(0)
+		h.tick(61 * time.Second)
+		looked := 0
+		for i := range 400 {
+			e, err := h.Explain(t.Context(), fmt.Sprintf("t%d", i))
+			must(t, err)
+			same(t, "status", e.Status, "TIMED_OUT")
+			if e.Why != nil {
+				looked++
+			}
+			if len(e.Rules) != 1 || e.Text == "" {
+				t.Fatalf("explanation %+v", e)
+			}
+		}
+		if looked < 200 || looked == 400 {
+			t.Errorf("looked into: %d of 400", looked)
+		}
 	})
 }
