@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
@@ -148,6 +149,15 @@ func busy(t *testing.T) map[string]any {
 		_, _ = w.api.DescribeGameSessions(ctx, &gamelift.DescribeGameSessionsInput{FleetId: new("fleet-01890a5d-ac96-774b-bcce-b302099a8057")})
 		_, _ = w.api.DeleteAlias(ctx, &gamelift.DeleteAliasInput{AliasId: new("alias-01890a5d-ac96-774b-bcce-b302099a8057")})
 	}
+	go func() { // somebody always asks
+		for i := 0; ctx.Err() == nil; i++ {
+			_, _ = w.api.DescribePlayerSessions(ctx, &gamelift.DescribePlayerSessionsInput{GameSessionId: gs.GameSessionId})
+			if i%20 == 0 {
+				_, _ = w.api.DescribeAlias(ctx, &gamelift.DescribeAliasInput{AliasId: new("alias-01890a5d-ac96-774b-bcce-b302099a8057")})
+			}
+			time.Sleep(time.Duration(40+i%7*20) * time.Millisecond)
+		}
+	}()
 	return map[string]any{
 		"url": s.admin, "fleet": w.fleet, "game": *gs.GameSessionId, "player": "player-0", "queue": queue, "placement": "placement-0", "waiting": "placement-waits",
 		"matchmaker": "duel", "ticket": "ticket-lonely",
@@ -184,10 +194,6 @@ func seed(t *testing.T, data string, w *world) {
 	fleet, _, err := store.ParseUUID(strings.TrimPrefix(w.fleet, "fleet-"))
 	check(t, err)
 	check(t, db.Write(t.Context(), func(tx *store.Tx) error {
-		// A node that seems to live holds the processes' sockets.
-		if _, err := tx.Exec(`INSERT INTO node (id, number, expires_at) VALUES ('node-of-the-crowd', 1000, $1)`, tx.NowMs()+24*3600*1000); err != nil {
-			return err
-		}
 		var computes, processes [][]any
 		for i := range seededHosts {
 			key := tx.NewKey()
@@ -208,7 +214,7 @@ func seed(t *testing.T, data string, w *world) {
 		}
 		if err := tx.InsertMany(`INSERT INTO process (key, compute, fleet, fleet_id, compute_name, location, process_id, status, free, dialled_at,
 				ip_address, agent, created_with, token, healthy, activating, hosted, dial, node, sent, port, log_paths, sdk_version, sdk_language, tool_name, tool_version)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '10.0.0.1', 0, '', '', 1, 0, 0, 1, 'node-of-the-crowd', 0, 7777, '[]', '5.5.0', 'Go', '', '')`, processes); err != nil {
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '10.0.0.1', 0, '', '', 1, 0, 0, 1, NULL, 0, 7777, '[]', '5.5.0', 'Go', '', '')`, processes); err != nil {
 			return err
 		}
 		sum := sha256.Sum256([]byte("crowd-player"))

@@ -7,7 +7,8 @@ const servers = JSON.parse(readFileSync(process.env.MATCHYARD_SERVERS!, "utf8"))
 export default defineConfig({
   testDir: "e2e",
   timeout: 60_000,
-  workers: 1,
+  workers: 2,
+  fullyParallel: true,
   retries: 0,
   reporter: [["list"]],
   use: {

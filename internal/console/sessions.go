@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -72,7 +73,7 @@ func (s *Server) sessions(r *http.Request) (any, error) {
 	if l.Before != 0 {
 		newest = l.Before
 	}
-	return map[string]any{"sessions": lines, "total": total, "before": newest}, nil
+	return map[string]any{"sessions": lines, "total": total, "before": strconv.FormatInt(int64(newest), 10)}, nil // more than browsers' numbers hold
 }
 
 // Lane is a host in a timeline: its game sessions or, when there are too many to draw, how
@@ -124,7 +125,11 @@ func (s *Server) timeline(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	from, err := number(r, "from", to-time.Hour.Milliseconds(), 0, 1<<53)
+	span, err := spanOf(r, time.Hour)
+	if err != nil {
+		return nil, err
+	}
+	from, err := number(r, "from", to-span.Milliseconds(), 0, 1<<53)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +144,7 @@ func (s *Server) timeline(r *http.Request) (any, error) {
 		name := string(g.Compute)
 		l := lanes[name]
 		if l == nil {
-			l = &Lane{Host: name, Load: make([]int, timelineParts)}
+			l = &Lane{Host: name, Load: make([]int, timelineParts+1)}
 			lanes[name] = l
 		}
 		l.Count++
@@ -159,6 +164,7 @@ func (s *Server) timeline(r *http.Request) (any, error) {
 			l.Load = nil
 		} else {
 			l.Bars = nil
+			l.addUp()
 		}
 		list = append(list, l)
 	}
@@ -175,7 +181,8 @@ func (s *Server) timeline(r *http.Request) (any, error) {
 	}, nil
 }
 
-// add counts a game session in the parts of the time it was there.
+// add counts a game session in the parts of the time it was there: one more from the first,
+// one less after the last.
 func (l *Lane) add(g session.Seen, from, to, now int64) {
 	end := g.EndedAt
 	if end == 0 {
@@ -184,9 +191,16 @@ func (l *Lane) add(g session.Seen, from, to, now int64) {
 	part := func(at int64) int {
 		return int(min(max((at-from)*timelineParts/(to-from), 0), timelineParts-1))
 	}
-	for i := part(g.CreatedAt); i <= part(end); i++ {
-		l.Load[i]++
+	l.Load[part(g.CreatedAt)]++
+	l.Load[part(end)+1]--
+}
+
+// addUp makes the counts of changes into counts.
+func (l *Lane) addUp() {
+	for i := 1; i < timelineParts; i++ {
+		l.Load[i] += l.Load[i-1]
 	}
+	l.Load = l.Load[:timelineParts]
 }
 
 func (s *Server) addStays(r *http.Request, lanes []*Lane) error {

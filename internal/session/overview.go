@@ -145,21 +145,23 @@ func (s *Service) Browse(ctx context.Context, l Look, most int) (list []Seen, to
 
 // Between calls f with the game sessions of a fleet that were there at some time from one
 // instant to another (epoch milliseconds), until it returns false: those that have not ended
-// and those that ended since, in no order. Names are left out.
+// and those that ended since, in no order. Their names, reasons and ports are left out.
 func (s *Service) Between(ctx context.Context, id arn.FleetID, from, to int64, f func(Seen) bool) error {
 	return s.DB.Read(ctx, func(tx *store.Tx) error {
-		const columns = `SELECT g.key, g.id, '', g.fleet_id, g.location, g.status, coalesce(g.reason, ''), g.compute, g.port,
-			g.players, g.maximum, g.created_at, coalesce(g.ended_at, 0) FROM game_session g WHERE g.fleet = $1 AND g.fleet_id = $2 AND g.created_at <= $4 AND `
+		const columns = `SELECT g.key, g.id, g.location, g.status, g.compute, g.players, g.maximum, g.created_at, coalesce(g.ended_at, 0)
+			FROM game_session g WHERE g.fleet = $1 AND g.fleet_id = $2 AND g.created_at <= $4 AND `
 		rows, err := tx.Query(columns+`g.status IN ('ACTIVE', 'ACTIVATING', 'TERMINATING') UNION ALL `+columns+`g.ended_at >= $3`, fleetKey(id), id, from, to)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
-			g, err := s.scanSeen(rows)
-			if err != nil {
+			g := Seen{Fleet: id}
+			var last string
+			if err := rows.Scan(&g.Key, &last, &g.Location, &g.Status, &g.Compute, &g.Players, &g.Maximum, &g.CreatedAt, &g.EndedAt); err != nil {
 				return err
 			}
+			g.ID = s.Home.GameSession(id, g.Location, last)
 			if !f(g) {
 				return nil
 			}

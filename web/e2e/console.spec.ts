@@ -6,7 +6,7 @@ const images = process.env.CONSOLE_IMAGES;
 // Every view, on a server with nothing, with one of each, with traffic, and with a crowd.
 for (const name of ["empty", "one", "busy", "crowd"] as const) {
   for (const [screen, hash] of screens(servers[name])) {
-    for (const scheme of ["light", "dark"] as const) {
+    for (const scheme of name === "busy" ? (["light", "dark"] as const) : (["light"] as const)) {
       test(`${name}: ${screen}, ${scheme}`, async ({ page }) => {
         const well = strict(page);
         await page.emulateMedia({ colorScheme: scheme });
@@ -136,7 +136,7 @@ test("100,000 game sessions scroll smoothly", async ({ page }) => {
 test("a timeline of 100,000 game sessions is added up by the server", async ({ page }) => {
   await open(page, servers.crowd, `#/timeline?fleet=${servers.crowd.fleet}`);
   await expect(page.getByRole("status").filter({ hasText: "too many for single bars" })).toBeVisible();
-  await expect(page.locator("canvas")).toBeVisible();
+  await expect(page.locator("canvas").first()).toBeVisible();
   await page.getByRole("button", { name: "Zoom in" }).click();
   await expect(page).toHaveURL(/from=\d+/);
 });
@@ -157,7 +157,7 @@ test("rules are edited, tried and compared", async ({ page }) => {
   await settled(page);
   await accessible(page);
   if (images) await page.screenshot({ path: `${images}/busy-workshop-compared-light.png`, fullPage: true });
-  await page.getByLabel("Players", { exact: true }).selectOption("m:duel");
+  await page.getByRole("combobox", { name: "Players" }).selectOption("m:duel");
   await page.getByRole("button", { name: "Simulate", exact: true }).click();
   await expect(page.getByText(/duel: 1\d tickets/)).toBeVisible({ timeout: 30_000 });
   await well();

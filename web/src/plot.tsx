@@ -13,7 +13,7 @@ export function Plot(p: { label: string; at: number[]; lines: Line[]; height?: n
   const plot = useRef<uPlot | undefined>(undefined);
   const marks = useRef(p.marks ?? []);
   marks.current = p.marks ?? [];
-  const height = p.height ?? 150;
+  const height = p.height ?? 140;
   const dark = useScheme();
   const shape = p.lines.map((l) => l.name).join() + dark;
   useEffect(() => {
@@ -25,7 +25,8 @@ export function Plot(p: { label: string; at: number[]; lines: Line[]; height?: n
       cursor: { y: false, points: { size: 6 } },
       legend: { live: true },
       scales: { y: { range: (_u, _min, max) => [0, Math.max(1, (max ?? 1) * 1.1)] } },
-      axes: [{ ...axis, values: (_u, v) => v.map((s) => time(s)) }, { ...axis, size: 54, values: (_u, v) => v.map(format) }],
+      padding: [8, 8, 0, 0],
+      axes: [{ ...axis, size: 26, values: (_u, v) => v.map((s) => time(s)) }, { ...axis, size: 54, values: (_u, v) => v.map(format) }],
       series: [
         { label: "Time", value: (_u, v) => (v == null ? "–" : time(v, true)) },
         ...p.lines.map((l) => ({

@@ -196,9 +196,11 @@ export function Rows<T>(p: {
 export function Bars(p: { bars: { name: string; count: number; tone?: string }[]; unit?: string; empty?: string }) {
   const most = Math.max(1, ...p.bars.map((b) => b.count));
   if (!p.bars.some((b) => b.count > 0)) return <Empty>{p.empty ?? "Nothing yet."}</Empty>;
+  const first = p.bars.findIndex((b) => b.count > 0);
+  const last = p.bars.findLastIndex((b) => b.count > 0);
   return (
     <div class="bars" role="list">
-      {p.bars.map((b) => (
+      {p.bars.slice(Math.max(0, first - 1), last + 2).map((b) => (
         <div role="listitem" key={b.name} style={{ display: "contents" }}>
           <span class="dim">{b.name}</span>
           <span><span class="bar" style={{ display: "block", width: `${(100 * b.count) / most}%`, background: b.tone }} /></span>

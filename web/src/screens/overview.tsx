@@ -59,7 +59,7 @@ export function Overview() {
           <Figure n={now?.free} label="free processes" note={now && `of ${n(now.processes)}`} />
           <Figure n={hosts.length || now?.computes} label={hosts.length ? "hosts" : "computes"} note={hosts.length ? `${hosts.filter((h) => h.connected).length} connected` : "registered"} />
           <Figure n={now?.requests} label="API requests/s" note={now && (now.errors ? `${f1(now.errors)} errors/s` : "no errors")} />
-          <Figure n={now?.p99} label="p99, ms" note="of API answers" />
+          <Figure n={now?.p99 || undefined} label="p99, ms" note="of API answers" />
         </div>
         {data && data.problems.length > 0 && (
           <Panel title="To look at"><ul class="problems">{data.problems.map((p) => <li key={p.text}><a href={p.link}><bdi>{p.text}</bdi></a></li>)}</ul></Panel>

@@ -9,7 +9,7 @@ export interface SessionLine {
   id: string; name: string; fleet: string; location: string; status: string; reason: string; compute: string;
   players: number; maximum: number; created: number; ended: number;
 }
-interface Page { sessions: SessionLine[]; total: number; before: number }
+interface Page { sessions: SessionLine[]; total: number; before: string }
 
 export function Sessions(p: { route: Route }) {
   const q = Object.fromEntries(p.route.query);
@@ -19,7 +19,7 @@ export function Sessions(p: { route: Route }) {
   const fleets = useData<{ fleets: FleetLine[] }>("fleets");
   const first = useData<Page>("sessions", { ...filter, limit: 200, turn: turn || undefined });
   const [fresh, setFresh] = useState(0);
-  const before = first.data?.before ?? 0;
+  const before = first.data?.before ?? "";
   const version = JSON.stringify(filter) + before + turn;
   // The list stands still; how many there are now is asked for each time a sample comes.
   useEffect(() => {
@@ -32,13 +32,13 @@ export function Sessions(p: { route: Route }) {
   const now = visit.now + (Date.now() - opened);
   const columns: Column<SessionLine>[] = [
     { name: "Game session", width: "minmax(170px, 1.4fr)", cell: (g) => <GameLink id={g.id} /> },
-    { name: "Name", width: "minmax(90px, 1.3fr)", cell: (g) => <bdi title={g.name}>{g.name}</bdi> },
+    { name: "Name", width: "minmax(110px, 2fr)", cell: (g) => <bdi title={g.name}>{g.name}</bdi> },
     { name: "Status", width: "110px", cell: (g) => <Status of={g.status} /> },
     { name: "Fleet", width: "minmax(90px, 1fr)", cell: (g) => <FleetLink id={g.fleet} name={fleets.data?.fleets.find((f) => f.id === g.fleet)?.name} /> },
-    { name: "Location", width: "minmax(80px, .8fr)", cell: (g) => g.location },
+    { name: "Location", width: "minmax(90px, .8fr)", cell: (g) => <span title={g.location}>{g.location}</span> },
     { name: "Host", width: "minmax(80px, .8fr)", cell: (g) => <bdi title={g.compute}>{g.compute}</bdi> },
     { name: "Players", width: "70px", num: true, cell: (g) => `${g.players} / ${g.maximum}` },
-    { name: "Created", width: "140px", cell: (g) => clock(g.created) },
+    { name: "Created", width: "110px", cell: (g) => clock(g.created) },
     { name: "Lasted", width: "90px", num: true, cell: (g) => span((g.ended || now) - g.created) },
     { name: "", width: "44px", cell: (g) => <Cli command="describe-game-sessions" args={[["game-session-id", g.id]]} what="the game session" /> },
   ];

@@ -44,13 +44,11 @@ export function Timeline(p: { route: Route }) {
 }
 
 function Lanes(p: { route: Route; fleet: string; from?: number; to?: number; span: number; host: string }) {
-  const [end, setEnd] = useState<number>();
-  const query = p.from ? { fleet: p.fleet, from: p.from, to: p.to } : { fleet: p.fleet, span: p.span, from: end ? end - p.span * 1000 : undefined, to: end };
+  const query = p.from ? { fleet: p.fleet, from: p.from, to: p.to } : { fleet: p.fleet, span: p.span };
   const { data, error, again } = useData<View>("timeline", query);
   const [picked, pick] = useState<Bar>();
   if (error) return <Failed error={error} />;
   if (!data) return <Empty>Reading…</Empty>;
-  if (!p.from && !end) { setEnd(data.now); return null; }
   const lanes = data.lanes.filter((l) => !p.host || l.host.includes(p.host));
   const zoom = (factor: number, shift: number) => {
     const middle = (data.from + data.to) / 2 + shift * (data.to - data.from);
@@ -70,7 +68,7 @@ function Lanes(p: { route: Route; fleet: string; from?: number; to?: number; spa
           <button type="button" onClick={() => zoom(0.5, 0)}>Zoom in</button>
           <button type="button" onClick={() => zoom(2, 0)}>Zoom out</button>
           <button type="button" onClick={() => zoom(1, 0.5)}>Later ▸</button>
-          <button type="button" onClick={() => { change(p.route, { from: undefined, to: undefined }); setEnd(undefined); again(); }}>Now</button>
+          <button type="button" onClick={() => { change(p.route, { from: undefined, to: undefined }); again(); }}>Now</button>
         </div>
         {rows.length === 0 ? <Empty>No game session in this time.</Empty> : (
           <div class="timeline">
