@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 	"github.com/goccy/go-yaml"
@@ -298,7 +299,7 @@ func scalar(v reflect.Value) string {
 	case v.CanInt():
 		return strconv.FormatInt(v.Int(), 10)
 	case v.CanFloat():
-		return strconv.FormatFloat(v.Float(), 'g', -1, 64)
+		return strconv.FormatFloat(v.Float()+0, 'f', -1, 64) // +0 is what -0 becomes
 	case v.Kind() == reflect.Bool:
 		return strconv.FormatBool(v.Bool())
 	}
@@ -381,15 +382,15 @@ func plain(s string) bool {
 // readable are texts of several lines that a literal block holds as they are.
 func readable(s string) bool {
 	lines := strings.Split(s, "\n")
-	if len(lines) < 2 || lines[0] == "" || lines[len(lines)-1] == "" || strings.HasPrefix(lines[0], " ") {
+	if len(lines) < 2 || lines[0] == "" || lines[len(lines)-1] == "" || lines[0] != strings.TrimLeft(lines[0], " \t") {
 		return false
 	}
 	for _, line := range lines {
-		if strings.TrimRight(line, " ") != line {
+		if strings.TrimRight(line, " \t") != line {
 			return false
 		}
 		for _, c := range line {
-			if c < ' ' || c > '~' {
+			if c != '\t' && (!unicode.IsPrint(c) || c == 0xfeff) {
 				return false
 			}
 		}

@@ -229,19 +229,20 @@ func (e *endpoint) managed(a types.FleetAttributes, f *Fleet) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range policies {
-		if at := aws.ToString(p.Location); at != "" && at != e.doc.Region {
-			e.leave("fleet %s: scaling policy %s of %s: policies of single locations are not carried", f.Name, aws.ToString(p.Name), at)
-			continue
-		}
+	for _, p := range policies { // a policy is described once for each location
 		if p.Status == types.ScalingStatusTypeDeleted || p.Status == types.ScalingStatusTypeDeleting || p.Status == types.ScalingStatusTypeDeleteRequested {
 			continue
 		}
-		f.ScalingPolicies = append(f.ScalingPolicies, Policy{
+		x := Policy{
 			Name: aws.ToString(p.Name), PolicyType: p.PolicyType, MetricName: p.MetricName, ComparisonOperator: p.ComparisonOperator,
 			Threshold: p.Threshold, EvaluationPeriods: p.EvaluationPeriods, ScalingAdjustment: p.ScalingAdjustment,
 			ScalingAdjustmentType: p.ScalingAdjustmentType, TargetConfiguration: p.TargetConfiguration,
-		})
+		}
+		if old := find(f.ScalingPolicies, x.Name); old == nil {
+			f.ScalingPolicies = append(f.ScalingPolicies, x)
+		} else if !same(*old, x) {
+			e.leave("fleet %s: scaling policy %s is another one in %s, and only the first is carried", f.Name, x.Name, aws.ToString(p.Location))
+		}
 	}
 	return nil
 }
@@ -261,7 +262,7 @@ func (e *endpoint) place(f Fleet, a types.FleetAttributes, p Place) (Place, erro
 	p.ManagedCapacityConfiguration = out.FleetCapacity.ManagedCapacityConfiguration
 	if n := out.FleetCapacity.InstanceCounts; n != nil {
 		p.MinSize, p.MaxSize = n.MINIMUM, n.MAXIMUM
-		scaled := len(f.ScalingPolicies) > 0
+		scaled := len(f.ScalingPolicies) > 0 && !slices.Contains(p.StoppedActions, types.FleetActionAutoScaling)
 		if m := p.ManagedCapacityConfiguration; m != nil && m.ZeroCapacityStrategy == types.ZeroCapacityStrategyScaleToAndFromZero {
 			scaled = true
 		}

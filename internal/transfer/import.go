@@ -461,8 +461,8 @@ func (p *planner) places(s *Step, w, have Fleet) {
 				return err
 			})
 		}
-		p.capacity(s, w, at, old)
 		p.actions(s, w, at, old)
+		p.capacity(s, w, at, old)
 	}
 	for _, policy := range w.ScalingPolicies {
 		if old := find(have.ScalingPolicies, policy.Name); old != nil && same(*old, policy) {
