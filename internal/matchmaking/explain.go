@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/matchyard/matchyard/internal/flexmatch"
@@ -118,11 +119,12 @@ func (s *Service) explainWaiting(ctx context.Context, e *Explanation, t *ticket)
 
 // failures are rule evaluations in words.
 func failures(list []flexmatch.RuleMetric) string {
-	text := "It found no match in time. Too many tickets timed out at once to look into each."
+	var b strings.Builder
+	b.WriteString("It found no match in time. Too many tickets timed out at once to look into each.")
 	for _, m := range list {
 		if m.Failed > 0 {
-			text += fmt.Sprintf(" Rule %s failed %d of %d times.", m.Name, m.Failed, m.Passed+m.Failed)
+			_, _ = fmt.Fprintf(&b, " Rule %s failed %d of %d times.", m.Name, m.Failed, m.Passed+m.Failed)
 		}
 	}
-	return text
+	return b.String()
 }

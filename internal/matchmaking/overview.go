@@ -72,7 +72,7 @@ func (s *Service) TicketsTx(tx *store.Tx, name string, since int64, most int) (l
 	}
 	for _, t := range append(live, ended...) {
 		v := Seen{
-			ID: t.ID, Status: types.MatchmakingConfigurationStatus(t.Status), Reason: t.Reason, Backfill: t.Backfill, Match: t.MatchID,
+			ID: t.ID, Status: t.Status, Reason: t.Reason, Backfill: t.Backfill, Match: t.MatchID,
 			StartedAt: t.Start.UnixMilli(), Players: t.wire,
 		}
 		if !t.End.IsZero() {

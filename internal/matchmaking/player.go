@@ -2,6 +2,7 @@ package matchmaking
 
 import (
 	"encoding/json"
+	"maps"
 	"math"
 	"slices"
 
@@ -139,10 +140,7 @@ func distinct(list []string) (unique []string) {
 }
 
 func cloneWith(attributes map[string]types.AttributeValue, name string, list []string) map[string]types.AttributeValue {
-	m := make(map[string]types.AttributeValue, len(attributes))
-	for k, v := range attributes {
-		m[k] = v
-	}
+	m := maps.Clone(attributes)
 	m[name] = types.AttributeValue{SL: list}
 	return m
 }

@@ -27,7 +27,6 @@ var steps = map[types.MatchmakingConfigurationStatus]string{
 type model struct {
 	h       *house
 	rt      *rapid.T
-	made    int
 	last    map[string]types.MatchmakingConfigurationStatus
 	players map[string][]string
 	servers []store.Key

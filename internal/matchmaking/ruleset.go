@@ -40,7 +40,7 @@ func (s *Service) CreateMatchmakingRuleSet(ctx context.Context, in *gamelift.Cre
 	if *in.Name == "" {
 		return nil, apierr.InvalidRequest("Name: it must not be empty")
 	}
-	if _, err := parseBody(*in.RuleSetBody); err != nil {
+	if err := checkBody(*in.RuleSetBody); err != nil {
 		return nil, err
 	}
 	r := ruleSet{name: *in.Name, body: *in.RuleSetBody}
@@ -72,7 +72,7 @@ func (s *Service) CreateMatchmakingRuleSet(ctx context.Context, in *gamelift.Cre
 // InvalidRequestException whose message lists everything that is wrong, each with its JSON
 // path (flexmatch.md 1.10). Nothing is stored.
 func (s *Service) ValidateMatchmakingRuleSet(_ context.Context, in *gamelift.ValidateMatchmakingRuleSetInput) (*gamelift.ValidateMatchmakingRuleSetOutput, error) {
-	if _, err := parseBody(*in.RuleSetBody); err != nil {
+	if err := checkBody(*in.RuleSetBody); err != nil {
 		return nil, err
 	}
 	return &gamelift.ValidateMatchmakingRuleSetOutput{Valid: new(true)}, nil
@@ -163,12 +163,11 @@ func (s *Service) ExistsTx(tx *store.Tx, kind, id string) (found bool, err error
 	return err == nil, err
 }
 
-func parseBody(body string) (*flexmatch.RuleSet, error) {
-	rs, err := flexmatch.Parse(body)
-	if err != nil {
-		return nil, apierr.InvalidRequest("RuleSetBody: %v", err)
+func checkBody(body string) error {
+	if _, err := flexmatch.Parse(body); err != nil {
+		return apierr.InvalidRequest("RuleSetBody: %v", err)
 	}
-	return rs, nil
+	return nil
 }
 
 // ruleSetTx is the rule set with a key, read. It must not be changed.

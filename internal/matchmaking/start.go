@@ -163,8 +163,8 @@ func (n *intake) configuration(name string) (*configuration, error) {
 	if c, known := n.configurations[name]; known {
 		return c, nil
 	}
-	c, err := configurationByName(n.tx, name, forKeyShareOf(n.tx))
-	if errors.Is(err, store.ErrNoRows) {
+	c, err := n.s.holdConfigurationTx(n.tx, name)
+	if _, missing := errors.AsType[*types.NotFoundException](err); missing {
 		n.configurations[name] = nil
 		return nil, nil //nolint:nilnil // there is none
 	}

@@ -238,12 +238,12 @@ func holders(tx *store.Tx, prints []int64) (map[int64]store.Key, error) {
 	defer rows.Close()
 	held := map[int64]store.Key{}
 	for rows.Next() {
-		var print int64
+		var player int64
 		var key store.Key
-		if err := rows.Scan(&print, &key); err != nil {
+		if err := rows.Scan(&player, &key); err != nil {
 			return nil, err
 		}
-		held[print] = key
+		held[player] = key
 	}
 	return held, rows.Err()
 }

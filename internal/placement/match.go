@@ -44,7 +44,7 @@ func (s *Service) StartTx(tx *store.Tx, matches []Match) (errs []error, err erro
 				Data: m.Data, Properties: merged(m.Properties), Players: m.Players, Matchmaker: m.Matchmaker,
 			}}
 			for _, l := range m.Latencies {
-				c.asked.Latencies = append(c.asked.Latencies, latency{l.Player, l.Location, l.Ms})
+				c.asked.Latencies = append(c.asked.Latencies, latency(l))
 			}
 			text, err := json.Marshal(c.asked)
 			if err != nil {
