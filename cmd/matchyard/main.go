@@ -37,6 +37,7 @@ type commands struct {
 	Status    statusCmd    `cmd:"" help:"Show how a server is: nodes, database, fleets, hosts, sessions, players, what waits."`
 	Ps        psCmd        `cmd:"" help:"List fleets, game sessions or players."`
 	Logs      logsCmd      `cmd:"" help:"Print the log of a game session."`
+	Doctor    doctorCmd    `cmd:"" help:"Find out what is wrong between this machine and a server."`
 	Save      saveCmd      `cmd:"" help:"Save a server's whole database in a file, while it runs or not."`
 	Load      loadCmd      `cmd:"" help:"Fill an empty database from such a file."`
 	Export    exportCmd    `cmd:"" help:"Write the configuration of an endpoint: locations, rule sets, fleets, aliases, queues, matchmaking."`
