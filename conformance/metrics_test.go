@@ -60,7 +60,7 @@ func onlyHints(out string) bool {
 	return true
 }
 
-func get(t *testing.T, from string) string {
+func get(t testing.TB, from string) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, from, http.NoBody)
 	if err != nil {

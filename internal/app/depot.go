@@ -35,7 +35,8 @@ func (a *App) openDepot(ctx context.Context) error {
 		return err
 	}
 	r.links = depot.Links{Secret: secret, Base: a.webEndpoint}
-	a.depot = &depot.Server{Builds: &r.builds, Blobs: blobs, Links: &r.links, Logger: a.logger}
+	r.fleets.EventLogURL = func(path string) string { return r.links.Get(path, eventLogLife, "") }
+	a.depot = &depot.Server{Builds: &r.builds, Blobs: eventLogs{blobs, r.fleets.EventLog}, Links: &r.links, Logger: a.logger}
 	return nil
 }
 
