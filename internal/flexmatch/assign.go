@@ -314,6 +314,5 @@ func (s *search) ahead(list []int32) bool {
 			reps++
 		}
 	}
-	s.accept()
-	return false
+	return s.accept()
 }

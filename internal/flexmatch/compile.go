@@ -104,6 +104,7 @@ type compiler struct {
 	sym     *symbols
 	prog    *program
 	rules   []compiledRule // of the level being compiled
+	specs   []ruleSpec     // and what they are compiled from
 	usesIDs bool
 	skip    []int
 	masks   []uint64 // the selections of teams in expressions
@@ -177,7 +178,7 @@ func indexOf[T comparable](list *[]T, v T) int {
 
 func (c *compiler) level(l level) *compiledLevel {
 	out := &compiledLevel{latency: -1, placeRule: -1}
-	c.rules = nil
+	c.rules, c.specs = nil, l.rules
 	for i, spec := range l.rules {
 		out.teamless = append(out.teamless, teamless(spec, l.rules))
 		rule, ok := c.done[spec]
@@ -195,7 +196,7 @@ func (c *compiler) level(l level) *compiledLevel {
 		}
 		out.enforced = append(out.enforced, i)
 		if rule.dead != nil {
-			if out.teamless[i] {
+			if out.teamless[i] || c.deadAnywhere(spec) {
 				out.anywhere = append(out.anywhere, i)
 			} else {
 				out.byTeam = append(out.byTeam, i)
@@ -329,6 +330,16 @@ func teamless(spec ruleSpec, all []ruleSpec) bool {
 		return !slices.ContainsFunc(r.names, func(i int) bool { return !teamless(all[i], all) })
 	}
 	return true
+}
+
+// deadAnywhere says that no part of a compound rule that looks at teams has a say in
+// whether it is dead.
+func (c *compiler) deadAnywhere(spec ruleSpec) bool {
+	r, ok := spec.(*compound)
+	return ok && !slices.ContainsFunc(r.names, func(i int) bool {
+		part := c.rules[i]
+		return (part.dead != nil || part.sure != nil) && !teamless(c.specs[i], c.specs)
+	})
 }
 
 // teamless says the expression sees all players and forgets their teams before it

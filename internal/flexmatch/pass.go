@@ -26,7 +26,9 @@ func (p *Pool) passSmall(now time.Time) []Match {
 		rows := slices.Concat(backfills, order)
 		return p.sweep(rows, len(rows), now)
 	}
-	// Backfill tickets are not looked at until all others have been evaluated.
+	// Backfill tickets are not looked at until all others have been evaluated; to them who
+	// was new then is new still.
+	before := slices.Clone(p.tried)
 	made := p.sweep(order, len(order), now)
 	resume := p.resume
 	taken := map[*Ticket]bool{}
@@ -36,7 +38,12 @@ func (p *Pool) passSmall(now time.Time) []Match {
 		}
 	}
 	order = slices.DeleteFunc(order, func(row int32) bool { return taken[p.cols.tickets[row]] })
+	tried := p.tried
+	p.tried = before
 	made = append(made, p.sweep(slices.Concat(backfills, order), len(backfills), now)...)
+	for _, row := range order {
+		p.tried[row] = tried[row]
+	}
 	if p.resume == nil {
 		p.resume = resume
 	}
@@ -51,9 +58,10 @@ func (p *Pool) sweep(rows []int32, anchors int, now time.Time) []Match {
 	s := p.searcher(rows, now)
 	var made []Match
 	first := p.resumeAt(rows[:anchors])
+	hope, scouted := s.scout()
 	for i := range anchors {
 		rank := int32((first + i) % anchors)
-		if !s.alive[rank] || s.stale(rank) {
+		if !s.alive[rank] || s.stale(rank) || (scouted && len(hope) == 0 && !s.x.fresh[rank]) {
 			continue
 		}
 		if s.wasted > s.patient && !s.small() {
@@ -66,11 +74,43 @@ func (p *Pool) sweep(rows []int32, anchors int, now time.Time) []Match {
 			for _, r := range s.best.ranks {
 				s.take(r)
 			}
-		} else if !s.unsure || !s.small() || s.spent <= poolTries {
-			p.tried[rows[rank]] = s.x.level[rank] + 1
+			if scouted {
+				hope = slices.DeleteFunc(hope, func(r int32) bool { return !s.alive[r] })
+			}
+		} else {
+			s.failed(rank)
 		}
 	}
 	return made
+}
+
+// failed notes that a ticket was an anchor in vain.
+func (s *search) failed(rank int32) {
+	if !s.unsure || !s.small() || s.spent <= poolTries {
+		s.p.tried[s.x.rows[rank]] = s.x.level[rank] + 1
+	}
+}
+
+// scout looks for any match around each fresh ticket of a small pool. Whom it finds none
+// for is done with; who is not fresh can only match with those that remain, which it
+// returns. Where it would spare nothing it does not look.
+func (s *search) scout() (hope []int32, scouted bool) {
+	if !s.small() || !slices.Contains(s.x.fresh, false) {
+		return nil, false
+	}
+	s.anyMatch = true
+	for rank, fresh := range s.x.fresh {
+		if !fresh {
+			continue
+		}
+		if s.anchor(int32(rank)) || s.unsure {
+			hope = append(hope, int32(rank))
+		} else {
+			s.failed(int32(rank))
+		}
+	}
+	s.anyMatch = false
+	return hope, true
 }
 
 // resumeAt is where the last pass ran out of patience: this one goes on from there.

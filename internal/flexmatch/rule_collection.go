@@ -180,15 +180,10 @@ func (r *collection) containing(c *compiler, m *expr) compiledRule {
 // fusedContains counts without building lists when m is a plain path over one list
 // attribute, flattened or of one team: the usual role rule.
 func (c *compiler) fusedContains(r *collection, m *expr, want int32) func(run *roster) int {
-	path := m
-	if m.op == "flatten" {
-		path = m.arg
-	}
-	if path.op != "" || path.leaf != leafAttribute || path.typ.base != baseSet || m.typ.depth != 1 {
+	col, mask, ok := c.plainLists(r, m)
+	if !ok {
 		return nil
 	}
-	col, mask := c.listColumn(path.attr, r.party), path.mask
-	c.masks = append(c.masks, mask)
 	return func(run *roster) (n int) {
 		lists := run.p.lists[col]
 		for i, u := range run.units {
@@ -200,6 +195,50 @@ func (c *compiler) fusedContains(r *collection, m *expr, want int32) func(run *r
 	}
 }
 
+// plainLists is the column and the teams of such a path.
+func (c *compiler) plainLists(r *collection, m *expr) (col int, mask uint64, ok bool) {
+	path := m
+	if m.op == "flatten" {
+		path = m.arg
+	}
+	if path.op != "" || path.leaf != leafAttribute || path.typ.base != baseSet || m.typ.depth != 1 {
+		return 0, 0, false
+	}
+	c.masks = append(c.masks, path.mask)
+	return c.listColumn(path.attr, r.party), path.mask, true
+}
+
+// fusedIntersection intersects such a path's lists in the same way. With none at all
+// there is nothing in common yet, and lists is 0.
+func (c *compiler) fusedIntersection(r *collection, m *expr) func(run *roster) (n, lists int) {
+	col, mask, ok := c.plainLists(r, m)
+	if !ok {
+		return nil
+	}
+	var common []int32
+	return func(run *roster) (n, lists int) {
+		common = common[:0]
+		for i, u := range run.units {
+			if mask>>run.team[i]&1 == 0 {
+				continue
+			}
+			list := run.p.lists[col][u]
+			if lists++; lists == 1 {
+				common = append(common, list...)
+				continue
+			}
+			kept := common[:0]
+			for _, sym := range common {
+				if slices.Contains(list, sym) {
+					kept = append(kept, sym)
+				}
+			}
+			common = kept
+		}
+		return len(common), lists
+	}
+}
+
 func (r *collection) counted(count func(run *roster) int, m *expr) compiledRule {
 	mask := pathMask(m)
 	return compiledRule{
@@ -207,6 +246,10 @@ func (r *collection) counted(count func(run *roster) int, m *expr) compiledRule 
 		dead: func(run *roster) bool {
 			n := float64(count(run))
 			return n > r.max || n+float64(run.open(mask)) < r.min
+		},
+		sure: func(run *roster) bool {
+			n := float64(count(run))
+			return n >= r.min && n+float64(run.open(mask)) <= r.max
 		},
 		measure: func(run *roster) Measure { return r.measure(count(run)) },
 	}
@@ -222,6 +265,13 @@ func pathMask(e *expr) uint64 {
 
 // intersecting compiles intersection. The common strings only get fewer.
 func (r *collection) intersecting(c *compiler, m *expr) compiledRule {
+	if count := c.fusedIntersection(r, m); count != nil {
+		return compiledRule{
+			check:   func(run *roster) bool { n, _ := count(run); return r.within(n) },
+			dead:    func(run *roster) bool { n, lists := count(run); return lists > 0 && float64(n) < r.min },
+			measure: func(run *roster) Measure { n, _ := count(run); return r.measure(n) },
+		}
+	}
 	groups := r.groups(c, m)
 	number := func(run *roster, group []value) int {
 		return len(intersect(run, value{kind: aList, list: group}).set)

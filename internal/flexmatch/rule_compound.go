@@ -131,56 +131,95 @@ func (p *statementParser) argument() (*statement, error) {
 }
 
 func (r *compound) compile(c *compiler) compiledRule {
-	check, dead := r.root.compile(c)
-	return compiledRule{
-		check: check,
-		dead:  dead,
-		measure: func(run *roster) Measure {
-			return Measure{MeasuredText: strconv.FormatBool(check(run)), Operation: "=", LimitText: r.root.text(c.rs), Failed: !check(run)}
-		},
+	rule := r.root.compile(c)
+	rule.measure = func(run *roster) Measure {
+		holds := rule.check(run)
+		return Measure{MeasuredText: strconv.FormatBool(holds), Operation: "=", LimitText: r.root.text(c.rs), Failed: !holds}
+	}
+	return rule
+}
+
+// test is one of a rule's closures that say yes or no.
+type test = func(run *roster) bool
+
+// every part holds, or some; parts without such a closure are not asked.
+func all(tests []test) test {
+	return func(run *roster) bool {
+		return !slices.ContainsFunc(tests, func(f test) bool { return f != nil && !f(run) })
 	}
 }
 
-// compile makes a node's closures: a conjunction is dead with any part, a disjunction
-// with all of them; not and xor can always be repaired.
-func (s *statement) compile(c *compiler) (check, dead func(run *roster) bool) {
+func some(tests []test) test {
+	return func(run *roster) bool {
+		return slices.ContainsFunc(tests, func(f test) bool { return f != nil && f(run) })
+	}
+}
+
+// compile makes a node's closures out of its parts': a conjunction is dead with any part
+// and sure with all, a disjunction the other way round, a negation swaps the two, and of
+// xor both parts have to be settled.
+func (s *statement) compile(c *compiler) compiledRule {
 	if s.op == "" {
 		r := c.rules[s.rule]
-		return r.check, r.dead
-	}
-	var checks, deads []func(run *roster) bool
-	for _, arg := range s.args {
-		check, dead := arg.compile(c)
-		checks = append(checks, check)
-		if dead != nil {
-			deads = append(deads, dead)
+		if teamless(c.specs[s.rule], c.specs) {
+			r.could = r.check
 		}
+		return r
 	}
+	var checks, deads, sures, coulds []test
+	for _, arg := range s.args {
+		part := arg.compile(c)
+		checks, deads = append(checks, part.check), append(deads, part.dead)
+		sures, coulds = append(sures, part.sure), append(coulds, part.could)
+	}
+	unknown := func(tests []test) int { // how many parts have no such closure
+		n := 0
+		for _, f := range tests {
+			if f == nil {
+				n++
+			}
+		}
+		return n
+	}
+	rule, n := compiledRule{}, len(checks)
 	switch s.op {
 	case "and":
-		check = func(run *roster) bool {
-			return !slices.ContainsFunc(checks, func(f func(*roster) bool) bool { return !f(run) })
+		rule.check = all(checks)
+		if unknown(deads) < n {
+			rule.dead = some(deads)
 		}
-		if len(deads) > 0 {
-			dead = func(run *roster) bool {
-				return slices.ContainsFunc(deads, func(f func(*roster) bool) bool { return f(run) })
-			}
+		if unknown(sures) == 0 {
+			rule.sure = all(sures)
+		}
+		if unknown(coulds) < n {
+			rule.could = all(coulds)
 		}
 	case "or":
-		check = func(run *roster) bool {
-			return slices.ContainsFunc(checks, func(f func(*roster) bool) bool { return f(run) })
+		rule.check = some(checks)
+		if unknown(deads) == 0 {
+			rule.dead = all(deads)
 		}
-		if len(deads) == len(checks) {
-			dead = func(run *roster) bool {
-				return !slices.ContainsFunc(deads, func(f func(*roster) bool) bool { return !f(run) })
-			}
+		if unknown(sures) < n {
+			rule.sure = some(sures)
+		}
+		if unknown(coulds) == 0 {
+			rule.could = some(coulds)
 		}
 	case "not":
-		check = func(run *roster) bool { return !checks[0](run) }
+		rule.check = func(run *roster) bool { return !checks[0](run) }
+		rule.dead, rule.sure = sures[0], deads[0]
 	case "xor":
-		check = func(run *roster) bool { return checks[0](run) != checks[1](run) }
+		rule.check = func(run *roster) bool { return checks[0](run) != checks[1](run) }
+		if unknown(deads)+unknown(sures) == 0 {
+			rule.dead = func(run *roster) bool {
+				return deads[0](run) && deads[1](run) || sures[0](run) && sures[1](run)
+			}
+			rule.sure = func(run *roster) bool {
+				return deads[0](run) && sures[1](run) || sures[0](run) && deads[1](run)
+			}
+		}
 	}
-	return check, dead
+	return rule
 }
 
 func (s *statement) text(rs *RuleSet) string {

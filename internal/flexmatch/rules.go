@@ -46,6 +46,12 @@ type compiledRule struct {
 	// nil when that can never be said. It must never be true of a roster that some
 	// superset makes legal.
 	dead func(r *roster) bool
+	// sure says that the roster satisfies the rule whoever joins; nil when that can never
+	// be said. What is sure is dead in a negation.
+	sure func(r *roster) bool
+	// could says that the rule may hold in some teams of these players; nil when that is
+	// not known.
+	could func(r *roster) bool
 	// measure puts the verdict into numbers, for Explain.
 	measure func(r *roster) Measure
 }

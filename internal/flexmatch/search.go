@@ -48,6 +48,7 @@ type search struct {
 	patience     int  // tickets that may be refused in a row of tries
 	cut          bool // the limit stopped the search
 	unsure       bool // something was left untried, so a failure is not final
+	anyMatch     bool // the first legal match will do
 
 	assign assigner
 	poise  balancer
@@ -99,7 +100,7 @@ func (s *search) anchor(rank int32) bool {
 	clear(s.tally)
 	s.best.ok, s.best.players, s.bound, s.unsure, s.tries, s.work = false, 0, nil, false, 0, 0
 	for _, level := range s.levelsFor(rank) {
-		if s.at(rank, level); s.best.ok && s.best.players == s.lv.cap && !s.small() {
+		if s.at(rank, level); s.best.ok && (s.anyMatch || s.best.players == s.lv.cap && !s.small()) {
 			break
 		}
 	}
@@ -175,6 +176,11 @@ func (s *search) thoroughly(rank int32) {
 		most = spareTries
 	}
 	s.limit, s.flops, s.patience, s.cut = s.tries+most, fullTries, fullTries, false
+	for !s.drained {
+		s.candidate(len(s.ranks))
+	}
+	s.ranks = append(s.ranks[:0], s.joinable(s.ranks)...) // who never can is not tried again and again
+	s.drain()
 	if !s.descend(0) && s.cut {
 		s.exactly()
 	}
@@ -294,8 +300,7 @@ func (s *search) descend(pos int) bool {
 			reps++
 		}
 	}
-	s.accept()
-	return false
+	return s.accept()
 }
 
 // flopped counts full rosters that were not legal after all, and stops the search when
@@ -383,7 +388,8 @@ func (s *search) alike(a, b int32) bool {
 	return true
 }
 
-// accept keeps the roster if it is a legal match and better than the best so far.
+// accept keeps the roster if it is a legal match and better than the best so far. It
+// reports whether that is the match to take.
 func (s *search) accept() bool {
 	if s.r.total < s.lv.need || (s.best.ok && s.r.total < s.best.players) {
 		return false
@@ -399,7 +405,7 @@ func (s *search) accept() bool {
 	s.best.ranks = append(s.best.ranks[:0], s.chosen...)
 	s.best.units = append(s.best.units[:0], s.r.units...)
 	s.best.teams = append(s.best.teams[:0], s.r.team...)
-	return s.r.total == s.lv.cap
+	return s.r.total == s.lv.cap || s.anyMatch
 }
 
 // before orders sets of one size by the batch; sort rules have ordered them already.
@@ -430,6 +436,10 @@ func (s *search) legal() (level int, ok bool) {
 	}
 	for _, i := range s.lv.enforced {
 		if s.lv.teamless[i] && !s.holds(i, s.r) {
+			return 0, false
+		}
+		if could := s.lv.rules[i].could; could != nil && !could(s.r) {
+			s.count(i, false)
 			return 0, false
 		}
 	}
