@@ -828,3 +828,139 @@ func TestGamesOutliveAgentAndServer(t *testing.T) {
 		})
 	})
 }
+
+// What is changed on a running fleet: more processes by another runtime configuration, which
+// hosts that run take up; fewer instances, of which the idle ones go first and those with a
+// protected game session stay; and its deletion, which ends everything.
+func TestARunningFleetIsChanged(t *testing.T) {
+	eachServe(t, func(t *testing.T, s *server) {
+		host := s.rack(t, "only", "127.0.0.2", 8)
+		w := arena(t, s, 1)
+		w.resize(t, 4)
+		// A protected game session, and one that is not, on an instance each.
+		plain := w.session(t, &gamelift.CreateGameSessionInput{MaximumPlayerSessionCount: new(int32(2))})
+		protected := w.session(t, &gamelift.CreateGameSessionInput{MaximumPlayerSessionCount: new(int32(2))})
+		_, err := w.api.UpdateGameSession(t.Context(), &gamelift.UpdateGameSessionInput{GameSessionId: protected.GameSessionId, ProtectionPolicy: types.ProtectionPolicyFullProtection})
+		check(t, err)
+		homes := []string{*w.describe(t, *protected.GameSessionId).ComputeName, *w.describe(t, *plain.GameSessionId).ComputeName}
+		player := gameOf(protected).enter(t, *w.join(t, *protected.GameSessionId, "ann").PlayerSessionId)
+
+		before := games(host.data)
+		_, err = w.api.UpdateRuntimeConfiguration(t.Context(), &gamelift.UpdateRuntimeConfigurationInput{FleetId: &w.fleet, RuntimeConfiguration: runtimeOf(gamePath, gameParameters, 2)})
+		check(t, err)
+		within(t, time.Minute, "each instance runs two processes", func() bool { return *w.utilization(t).ActiveServerProcessCount == 8 })
+		after := games(host.data)
+		if kept := slices.DeleteFunc(slices.Clone(before), func(pid int) bool { return !slices.Contains(after, pid) }); len(after) != 8 || len(kept) != len(before) {
+			t.Errorf("processes %v, were %v", after, before)
+		}
+		// Back again: nothing is ended, and what ends is not replaced.
+		_, err = w.api.UpdateRuntimeConfiguration(t.Context(), &gamelift.UpdateRuntimeConfigurationInput{FleetId: &w.fleet, RuntimeConfiguration: runtimeOf(gamePath, gameParameters, 1)})
+		check(t, err)
+
+		w.resize(t, 2)
+		if left := w.instances(t)[types.InstanceStatusActive]; left[homes[0]] == "" || left[homes[1]] == "" {
+			t.Errorf("an instance that hosts is ended while idle ones are there: %v are left, %v host", left, homes)
+		}
+		w.resize(t, 1)
+		if left := w.instances(t)[types.InstanceStatusActive]; left[homes[0]] == "" {
+			t.Errorf("the instance of the protected game session is ended: %v are left, %v host", left, homes)
+		}
+		if now := w.describe(t, *plain.GameSessionId); now.Status != types.GameSessionStatusTerminated {
+			t.Errorf("the unprotected game session is %s, its instance is gone", now.Status)
+		}
+		_, err = w.api.UpdateFleetCapacity(t.Context(), &gamelift.UpdateFleetCapacityInput{FleetId: &w.fleet, DesiredInstances: new(int32(0))})
+		check(t, err)
+		for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			if now := w.describe(t, *protected.GameSessionId); now.Status != types.GameSessionStatusActive {
+				t.Fatalf("the protected game session is %s", now.Status)
+			}
+			if c := w.capacity(t); *c.DESIRED != 0 || *c.ACTIVE != 1 || *c.TERMINATING != 0 {
+				t.Fatalf("%d instances are desired, %d active, %d terminating", *c.DESIRED, *c.ACTIVE, *c.TERMINATING)
+			}
+		}
+		player.say(t, "SAY still here")
+		_, err = w.api.CreateGameSession(t.Context(), &gamelift.CreateGameSessionInput{FleetId: &w.fleet, MaximumPlayerSessionCount: new(int32(2))})
+		if _, full := errors.AsType[*types.FleetCapacityExceededException](err); !full {
+			t.Errorf("an instance that is to go takes a game session: %v", err)
+		}
+
+		_, err = w.api.DeleteFleet(t.Context(), &gamelift.DeleteFleetInput{FleetId: &w.fleet})
+		check(t, err)
+		w.fleetBecomes(t, types.FleetStatusTerminated)
+		within(t, 90*time.Second, "nothing of it runs", func() bool {
+			left, err := os.ReadDir(filepath.Join(host.data, "instances"))
+			check(t, err)
+			return len(games(host.data)) == 0 && len(left) == 0
+		})
+	})
+}
+
+// Target tracking, minute by minute: capacity follows the game sessions that are made, stays
+// while there is a surplus for less than a quarter of an hour, then goes, and never takes an
+// instance that hosts one. Each decision is an event that tells what it was made from.
+func TestTargetTracking(t *testing.T) {
+	each(t, func(t *testing.T, s *server) {
+		t.Cleanup(func() { killGames(t, s.data) })
+		w := arena(t, s, 2)
+		_, err := w.api.UpdateFleetCapacity(t.Context(), &gamelift.UpdateFleetCapacityInput{FleetId: &w.fleet, MinSize: new(int32(1)), MaxSize: new(int32(5))})
+		check(t, err)
+		_, err = w.api.PutScalingPolicy(t.Context(), &gamelift.PutScalingPolicyInput{
+			FleetId: &w.fleet, Name: new("half"), PolicyType: types.PolicyTypeTargetBased, MetricName: types.MetricNamePercentAvailableGameSessions,
+			TargetConfiguration: &types.TargetConfiguration{TargetValue: new(50.0)},
+		})
+		check(t, err)
+		settles := func(want int) {
+			t.Helper()
+			within(t, time.Minute, fmt.Sprintf("%d instances are ACTIVE, two processes each", want), func() bool {
+				all := w.instances(t)
+				return len(all[types.InstanceStatusActive]) == want && len(all) == 1 && int(*w.utilization(t).ActiveServerProcessCount) == 2*want
+			})
+		}
+		settles(1)
+		var sessions []*types.GameSession
+		for _, step := range []struct{ games, instances int }{
+			{1, 1}, {2, 2}, {3, 3}, {4, 4}, {6, 5}, // half of the slots stay free, up to the maximum
+		} {
+			for len(sessions) < step.games {
+				sessions = append(sessions, w.session(t, &gamelift.CreateGameSessionInput{MaximumPlayerSessionCount: new(int32(2))}))
+			}
+			s.advance(t, time.Minute)
+			if c := w.capacity(t); *c.DESIRED != int32(step.instances) {
+				t.Errorf("%d game sessions: %d instances are desired, want %d", step.games, *c.DESIRED, step.instances)
+			}
+			settles(step.instances)
+		}
+		// All but one end.
+		for _, over := range sessions[1:] {
+			_, err := fmt.Fprintln(gameOf(over).connect(t), "END")
+			check(t, err)
+		}
+		within(t, time.Minute, "the game sessions are over", func() bool { return len(w.gameSessions(t, types.GameSessionStatusActive)) == 1 })
+		settles(5)
+		for range 15 {
+			s.advance(t, time.Minute)
+			if c := w.capacity(t); *c.DESIRED != 5 {
+				t.Fatalf("the surplus goes too soon: %d instances are desired", *c.DESIRED)
+			}
+		}
+		s.advance(t, 2*time.Minute)
+		if c := w.capacity(t); *c.DESIRED != 1 {
+			t.Errorf("after a quarter of an hour %d instances are desired, want 1", *c.DESIRED)
+		}
+		settles(1)
+		if now := w.describe(t, *sessions[0].GameSessionId); now.Status != types.GameSessionStatusActive {
+			t.Errorf("scaling ended a game session: %s", now.Status)
+		} else if w.instances(t)[types.InstanceStatusActive][*now.ComputeName] == "" {
+			t.Error("the instance that is left is not the one that hosts")
+		}
+		var decisions []string
+		for _, e := range w.events(t) {
+			if e.EventCode == types.EventCodeFleetScalingEvent && strings.Contains(*e.Message, "policy half") {
+				decisions = append(decisions, *e.Message)
+			}
+		}
+		if len(decisions) != 5 || !strings.Contains(decisions[0], "2 of 2 slots used, PercentAvailableGameSessions is 0 for a target of 50") {
+			t.Errorf("decisions:\n%s", strings.Join(decisions, "\n"))
+		}
+	})
+}
