@@ -233,13 +233,13 @@ func matchmakingRefusals(t *testing.T, w *world) []refusal {
 // matchmakingQuotas uses up the quotas of matchmaking.
 func matchmakingQuotas(t *testing.T, w *world) []refusal {
 	t.Helper()
-	fill := func(n int, make func(name string) error) {
+	fill := func(n int, create func(name string) error) {
 		var all sync.WaitGroup
 		var next atomic.Int64
 		for range 16 {
 			all.Go(func() {
 				for i := next.Add(1); i <= int64(n); i = next.Add(1) {
-					if err := make(fmt.Sprintf("quota-%d", i)); err != nil {
+					if err := create(fmt.Sprintf("quota-%d", i)); err != nil {
 						t.Error(err)
 						return
 					}

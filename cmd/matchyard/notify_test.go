@@ -13,7 +13,7 @@ func TestNotify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	t.Setenv("NOTIFY_SOCKET", name)
 	notify("READY=1")
 	b := make([]byte, 100)

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"hash"
 	"strconv"
 	"time"
 
@@ -62,7 +61,7 @@ func (a *Audit) AppendTx(tx *store.Tx, e Entry) error {
 }
 
 func (a *Audit) sum(seq int64, last, text string) string {
-	var h hash.Hash = sha256.New()
+	h := sha256.New()
 	if len(a.SealKey) > 0 {
 		h = hmac.New(sha256.New, a.SealKey)
 	}

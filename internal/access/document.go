@@ -92,16 +92,21 @@ type rawStatement struct {
 	Condition   map[string]map[string]oneOrMany[string]
 }
 
+// fault is what is wrong with a member.
+func fault(member, format string, args ...any) error {
+	return fmt.Errorf(member+": "+format, args...)
+}
+
 func (r rawStatement) read(operations []string) (Statement, error) {
 	s := Statement{ID: r.Sid, Allow: r.Effect == "Allow", Resources: r.Resource, NotResources: r.NotResource}
 	if r.Effect != "Allow" && r.Effect != "Deny" {
-		return s, fmt.Errorf("Effect: want Allow or Deny, not %q", r.Effect)
+		return s, fault("Effect", "want Allow or Deny, not %q", r.Effect)
 	}
 	if (len(r.Action) > 0) == (len(r.NotAction) > 0) {
-		return s, errors.New("Action: want either Action or NotAction")
+		return s, fault("Action", "want either Action or NotAction")
 	}
 	if (len(r.Resource) > 0) == (len(r.NotResource) > 0) {
-		return s, errors.New("Resource: want either Resource or NotResource")
+		return s, fault("Resource", "want either Resource or NotResource")
 	}
 	var err error
 	if s.Actions, err = actions("Action", r.Action, operations); err != nil {
@@ -112,10 +117,10 @@ func (r rawStatement) read(operations []string) (Statement, error) {
 	}
 	for _, pattern := range slices.Concat(r.Resource, r.NotResource) {
 		if pattern != everything && !strings.HasPrefix(pattern, "arn:") {
-			return s, fmt.Errorf("Resource: %q is neither * nor an ARN", pattern)
+			return s, fault("Resource", "%q is neither * nor an ARN", pattern)
 		}
 		if strings.Contains(pattern, "${") {
-			return s, fmt.Errorf("Resource: %q has a variable, of which there are none here", pattern)
+			return s, fault("Resource", "%q has a variable, of which there are none here", pattern)
 		}
 	}
 	s.conditions, err = conditions(r.Condition)
@@ -132,7 +137,7 @@ func actions(member string, patterns, operations []string) (read []string, err e
 		}
 		name, ok := strings.CutPrefix(low, "gamelift:")
 		if !ok || operations != nil && !slices.ContainsFunc(operations, func(op string) bool { return glob(name, strings.ToLower(op)) }) {
-			return nil, fmt.Errorf("%s: %q names no operation of this API", member, pattern)
+			return nil, fault(member, "%q names no operation of this API", pattern)
 		}
 		read = append(read, name)
 	}
@@ -226,7 +231,7 @@ func conditions(raw map[string]map[string]oneOrMany[string]) (all []condition, e
 		for key, values := range keys {
 			c, err := conditionOf(operator, strings.ToLower(key), values)
 			if err != nil {
-				return nil, fmt.Errorf("Condition.%s.%s: %w", operator, key, err)
+				return nil, fault("Condition."+operator+"."+key, "%w", err)
 			}
 			all = append(all, c)
 		}

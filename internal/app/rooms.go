@@ -89,7 +89,7 @@ func wire(db *store.DB, c config.Config, endpoint func() string) *rooms {
 		Config: matchmaking.Config{
 			RuleSets: c.RuleSets, Configurations: c.MatchmakingConfigurations, Retention: c.MatchRetention,
 			PartyAsOne: c.MatchPartyAsOne, AnyLocation: c.MatchAnyLocation, SilentSearchOn: c.MatchSilentSearchOn,
-			BackfillKeepsPlayers: c.MatchBackfillKeepsOn, LocationHint: c.MatchLocationHint,
+			BackfillKeepsPlayers: c.MatchBackfillKeepsOn, BackfillRefills: c.MatchBackfillRefills, LocationHint: c.MatchLocationHint,
 		},
 	}
 	return r

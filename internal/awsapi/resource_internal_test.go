@@ -76,7 +76,10 @@ func TestNoNameIsForgotten(t *testing.T) {
 				continue
 			}
 			seen++
-			if !slices.ContainsFunc(known, func(m member) bool { return m.field == i }) && !(operation == "CreateGameSession" && name == "GameSessionId") {
+			if operation == "CreateGameSession" && name == "GameSessionId" {
+				continue
+			}
+			if !slices.ContainsFunc(known, func(m member) bool { return m.field == i }) {
 				t.Errorf("%s.%s: is it a resource?", operation, name)
 			}
 		}

@@ -129,7 +129,7 @@ var awsRates = func() map[string]Rate {
 		{Rate{40, 30}, "DescribeEC2InstanceLimits"},
 		{Rate{}, "GetPlayerConnectionDetails"},
 	} {
-		for _, operation := range strings.Fields(group.operations) {
+		for operation := range strings.FieldsSeq(group.operations) {
 			rates[operation] = group.rate
 		}
 	}

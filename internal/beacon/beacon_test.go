@@ -37,7 +37,7 @@ func dial(t *testing.T, s *beacon.Server, from string) *net.UDPConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
+	t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
 
@@ -128,7 +128,7 @@ func TestPingOfADeafBeacon(t *testing.T) {
 		t.Fatal(err)
 	}
 	where := nobody.LocalAddr().String()
-	nobody.Close()
+	_ = nobody.Close()
 	r, err = beacon.Ping{Count: 3, Every: time.Millisecond, Timeout: 50 * time.Millisecond}.Do(t.Context(), where)
 	if err != nil || r.Answered != 0 || r.Loss != 1 || r.String() != "no answer to 3 pings" {
 		t.Errorf("of nobody: %v, %v", r, err)

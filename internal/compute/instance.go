@@ -223,7 +223,7 @@ func (s *Service) TokensTx(tx *store.Tx, computes []store.Key) (map[store.Key]To
 		return tokens, nil
 	}
 	c := s.Config.orDefaults()
-	make := func(text string, expires int64) Token {
+	tokenOf := func(text string, expires int64) Token {
 		at := time.UnixMilli(expires).UTC()
 		return Token{text, at, at.Add(-c.TokenOverlap)}
 	}
@@ -241,7 +241,7 @@ func (s *Service) TokensTx(tx *store.Tx, computes []store.Key) (map[store.Key]To
 			if err := rows.Scan(&key, &text, &expires); err != nil {
 				return err
 			}
-			tokens[key] = make(text, expires)
+			tokens[key] = tokenOf(text, expires)
 		}
 		return rows.Err()
 	}()
@@ -253,7 +253,7 @@ func (s *Service) TokensTx(tx *store.Tx, computes []store.Key) (map[store.Key]To
 		if _, ok := tokens[key]; ok {
 			continue
 		}
-		t := make(newToken(), tx.Now.Add(c.TokenLife).UnixMilli())
+		t := tokenOf(newToken(), tx.Now.Add(c.TokenLife).UnixMilli())
 		tokens[key] = t
 		rows = append(rows, []any{t.Text, key, t.ExpiresAt.UnixMilli()})
 	}

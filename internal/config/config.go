@@ -90,6 +90,7 @@ type Config struct {
 	MatchAnyLocation          bool          `yaml:"match-any-location" help:"The tickets of a small match need no location in common."`
 	MatchSilentSearchOn       bool          `yaml:"match-silent-search-on" help:"When a player rejects a match, those who had not answered yet search on."`
 	MatchBackfillKeepsOn      bool          `yaml:"match-backfill-keeps-on" help:"A new ticket of a player does not cancel the backfill of the game session the player is in."`
+	MatchBackfillRefills      bool          `yaml:"match-backfill-refills" help:"Automatic backfill also fills the slots of players who joined and left."`
 	MatchLocationHint         bool          `yaml:"match-location-hint" help:"Events of STANDALONE matches name the best location."`
 	MatchRetention            time.Duration `yaml:"match-retention" default:"24h" placeholder:"DURATION" help:"How long tickets are kept after their end."`
 	RuleSets                  int           `yaml:"rule-sets" default:"1000" placeholder:"N" help:"Most matchmaking rule sets."`

@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
@@ -204,7 +205,7 @@ func (s *Service) InstancesTx(tx *store.Tx, id arn.FleetID, at arn.Location) (n 
 // notify tells that hosts have something to be sent.
 func notify(tx *store.Tx, hosts map[store.Key]bool) {
 	for key := range hosts {
-		tx.Notify(Channel, fmt.Sprint(int64(key)))
+		tx.Notify(Channel, strconv.FormatInt(int64(key), 10))
 	}
 }
 

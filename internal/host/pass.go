@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
@@ -112,7 +113,7 @@ func (s *Service) isDue(tx *store.Tx, v view, w fleet.Want) bool {
 		return live+t.leaving+t.lost > 0 || t.all() == 0
 	case t.leaving > 0, t.drain > 0, live > int(w.Desired):
 		return true
-	case live+t.ending > 0 && n.runtime != print(w.Fleet):
+	case live+t.ending > 0 && n.runtime != printOf(w.Fleet):
 		return true
 	}
 	need := int(w.Desired) - live
@@ -182,7 +183,7 @@ func (s *Service) placeTx(tx *store.Tx, v view, w fleet.Want, budget int) (used 
 			return used, err
 		}
 	}
-	if text := print(w.Fleet); n.runtime != text {
+	if text := printOf(w.Fleet); n.runtime != text {
 		if err := s.refreshTx(tx, p, w.Fleet.ID, text); err != nil {
 			return used, err
 		}
@@ -299,7 +300,7 @@ func (s *Service) drainTx(tx *store.Tx, staying, leaving, drained []candidate) e
 		shall[c.key] = true
 	}
 	var closeKeys, closeComputes, openKeys, openComputes []store.Key
-	for _, c := range append(staying[:len(staying):len(staying)], leaving...) {
+	for _, c := range append(slices.Clip(staying), leaving...) {
 		switch {
 		case shall[c.key] && c.desired == run:
 			closeKeys, closeComputes = append(closeKeys, c.key), append(closeComputes, c.compute)
@@ -429,8 +430,8 @@ func setShortTx(tx *store.Tx, p place, id arn.FleetID, short int, since *int64) 
 	return err
 }
 
-// print is a fingerprint of what hosts know of a fleet and may change.
-func print(f fleet.Fleet) string {
+// printOf is a fingerprint of what hosts know of a fleet and may change.
+func printOf(f fleet.Fleet) string {
 	h := fnv.New64a()
 	_, _ = fmt.Fprintf(h, "%+v", runtimeOf(f))
 	return fmt.Sprintf("%016x", h.Sum64())

@@ -338,11 +338,11 @@ func Decode(text []byte) (any, error) {
 	if err := json.Unmarshal(text, &f); err != nil {
 		return nil, fmt.Errorf("hostmsg: %w", err)
 	}
-	make, known := kinds[f.Type]
+	fresh, known := kinds[f.Type]
 	if !known {
 		return nil, nil
 	}
-	m := make()
+	m := fresh()
 	if err := json.Unmarshal(f.Body, m); err != nil {
 		return nil, fmt.Errorf("hostmsg: %s: %w", f.Type, err)
 	}

@@ -28,9 +28,7 @@ func (s *Service) LinesTx(tx *store.Tx) (list []Line, err error) {
 	}
 	for _, q := range queues {
 		l := Line{Name: q.name, TimeoutSeconds: int64(q.timeout), Waiting: waiting[q.key]}
-		for _, d := range q.Destinations {
-			l.Destinations = append(l.Destinations, d)
-		}
+		l.Destinations = append(l.Destinations, q.Destinations...)
 		list = append(list, l)
 	}
 	return list, nil

@@ -161,7 +161,7 @@ func bySlots(a, b minute) int    { return a.slots - b.slots }
 // demand is how many game sessions begin in a minute of the day, on average.
 func demand(m int) float64 {
 	h := float64(m) / 60
-	bump := func(at, width, height float64) float64 { return height * math.Exp(-math.Pow((h-at)/width, 2)) }
+	bump := func(at, width, height float64) float64 { return height * math.Exp(-(h-at)*(h-at)/(width*width)) }
 	d := 0.6 + bump(13, 2.2, 4) + bump(20.5, 2.5, 10)
 	if m >= 20*60 && m < 20*60+20 {
 		d += 5

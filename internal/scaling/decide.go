@@ -133,10 +133,9 @@ func Decide(now time.Time, l Location, policies []Policy, memories []Memory, s S
 	s = s.orDefaults()
 	best, found := Decision{Desired: l.Desired}, false
 	for i, p := range policies {
-		var d Decision
-		var acts bool
+		d, acts := Decision{}, true
 		if p.Target != nil {
-			d, acts = p.target(now, l, &memories[i], s)
+			d = p.target(now, l, &memories[i], s)
 		} else {
 			d, acts = p.rule(now, l, &memories[i], s)
 		}
@@ -210,7 +209,7 @@ func (p Policy) adjusted(desired int) int {
 // target keeps a share of the game sessions that could run available. It adds instances at
 // once, and takes idle ones away when there were enough to spare for a while, down to the
 // most that were needed in that while.
-func (p Policy) target(now time.Time, l Location, m *Memory, s Settings) (Decision, bool) {
+func (p Policy) target(now time.Time, l Location, m *Memory, s Settings) Decision {
 	used, per := l.Sample.Active+l.Sample.Activating, max(l.Sample.PerInstance, 1)
 	slots := float64(used) / (1 - *p.Target/100)
 	if *p.Target > 0 {
@@ -224,7 +223,7 @@ func (p Policy) target(now time.Time, l Location, m *Memory, s Settings) (Decisi
 	}
 	if need >= l.Desired {
 		m.Surplus, m.Peak = time.Time{}, 0
-		return Decision{need, p.Name, why(need, "needed now")}, true
+		return Decision{need, p.Name, why(need, "needed now")}
 	}
 	if m.Surplus.IsZero() {
 		m.Surplus, m.Peak = now, need
@@ -232,11 +231,11 @@ func (p Policy) target(now time.Time, l Location, m *Memory, s Settings) (Decisi
 	m.Peak = max(m.Peak, need)
 	spare := max(m.Peak, l.Desired-l.Sample.IdleInstances-l.Sample.Pending)
 	if now.Sub(m.Surplus) < s.Shrink || spare >= l.Desired {
-		return Decision{l.Desired, p.Name, ""}, true // holds against rules that would shrink further
+		return Decision{l.Desired, p.Name, ""} // holds against rules that would shrink further
 	}
 	since := m.Surplus
 	m.Surplus, m.Peak = time.Time{}, 0
-	return Decision{spare, p.Name, why(spare, fmt.Sprintf("%d were enough for %s, idle ones go", spare, now.Sub(since)))}, true
+	return Decision{spare, p.Name, why(spare, fmt.Sprintf("%d were enough for %s, idle ones go", spare, now.Sub(since)))}
 }
 
 func clamp(n int, l Location) int { return min(max(n, l.Min), l.Max) }

@@ -224,7 +224,7 @@ func TestTheOfficialSDK(t *testing.T) {
 	crashHost, crashPort := s.CrashReports()
 	cmd.Env = append(os.Environ(), "GAMELIFT_SDK_PROCESS_ID=p-1", "GAMELIFT_STATSD_HOST="+statsdHost, "GAMELIFT_STATSD_PORT="+statsdPort,
 		"GAMELIFT_CRASH_REPORTER_HOST="+crashHost, "GAMELIFT_CRASH_REPORTER_PORT="+crashPort, "GAMELIFT_FLUSH_INTERVAL_MS=100")
-	cmd.Dir = t.TempDir() // the SDK writes a log there
+	cmd.Dir = t.TempDir()  // the SDK writes a log there
 	var words bytes.Buffer // read after its end only
 	cmd.Stdout, cmd.Stderr = &words, &words
 	if err := cmd.Start(); err != nil {
