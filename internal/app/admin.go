@@ -11,8 +11,6 @@ import (
 	"net/http/pprof"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
-
 	"github.com/matchyard/matchyard/internal/model"
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -42,7 +40,8 @@ func (a *App) adminHandler() http.Handler {
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.Handle("GET /metrics", a.metrics.Handler())
 	mux.HandleFunc("GET /version", a.version)
-	mux.HandleFunc("GET /explain/placement/{id}", a.explainPlacement)
+	mux.HandleFunc("GET /explain/placement/{id}", explain(a, a.rooms.placements.Explain))
+	mux.HandleFunc("GET /explain/ticket/{id}", explain(a, a.rooms.matches.Explain))
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
@@ -81,21 +80,6 @@ func (a *App) readyz(w http.ResponseWriter, r *http.Request) {
 
 func (a *App) version(w http.ResponseWriter, _ *http.Request) {
 	sayJSON(w, http.StatusOK, map[string]string{"version": a.config.Version, "api": model.APIVersion})
-}
-
-// explainPlacement tells why a placement went as it did.
-func (a *App) explainPlacement(w http.ResponseWriter, r *http.Request) {
-	e, err := a.rooms.placements.Explain(r.Context(), r.PathValue("id"))
-	if missing, ok := errors.AsType[*types.NotFoundException](err); ok {
-		sayJSON(w, http.StatusNotFound, map[string]string{"error": missing.ErrorMessage()})
-		return
-	}
-	if err != nil {
-		a.logger.Error("placement not explained", slog.Any("error", err))
-		sayJSON(w, http.StatusInternalServerError, map[string]string{"error": "the explanation could not be read; the log says why"})
-		return
-	}
-	sayJSON(w, http.StatusOK, e)
 }
 
 func (a *App) showClock(w http.ResponseWriter, _ *http.Request) {
