@@ -49,7 +49,7 @@ func (c *doctorCmd) Run(ctx context.Context, out *stdout) error {
 		}
 	})
 	if c.Output == "json" {
-		if err := printJSON(out, results); err != nil {
+		if err := term.JSON(out, results); err != nil {
 			return err
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/matchyard/matchyard/internal/term"
 )
 
 // version is set by the linker.
@@ -27,27 +29,29 @@ const (
 
 // commands are all commands; each has a Run method, whose error is the exit code's reason.
 type commands struct {
-	Dev       devCmd       `cmd:"" help:"Run a server for development: any credentials, loopback only, a clock one can turn."`
-	Serve     serveCmd     `cmd:"" help:"Run a server for production: signed requests only."`
-	Keys      keysCmd      `cmd:"" help:"Manage the access keys of a server for production."`
-	Agent     agentCmd     `cmd:"" help:"Run game servers on this host, as a server wants them."`
-	Hosts     hostsCmd     `cmd:"" help:"Manage the hosts of managed fleets, and the tokens their agents join with."`
-	Audit     auditCmd     `cmd:"" help:"Read the log of changes of a server for production."`
-	Upload    uploadCmd    `cmd:"" name:"upload-build" help:"Upload a folder as a build, and wait until it is READY."`
-	Status    statusCmd    `cmd:"" help:"Show how a server is: nodes, database, fleets, hosts, sessions, players, what waits."`
-	Ps        psCmd        `cmd:"" help:"List fleets, game sessions or players."`
-	Logs      logsCmd      `cmd:"" help:"Print the log of a game session."`
-	Doctor    doctorCmd    `cmd:"" help:"Find out what is wrong between this machine and a server."`
-	Save      saveCmd      `cmd:"" help:"Save a server's whole database in a file, while it runs or not."`
-	Load      loadCmd      `cmd:"" help:"Fill an empty database from such a file."`
-	Export    exportCmd    `cmd:"" help:"Write the configuration of an endpoint: locations, rule sets, fleets, aliases, queues, matchmaking."`
-	Import    importCmd    `cmd:"" help:"Make an endpoint as such a configuration wants it."`
-	Demo      demoCmd      `cmd:"" help:"Show a game session from its first player to its end, with a real game server."`
-	Ping      pingCmd      `cmd:"" help:"Measure the latency to the beacons of locations."`
-	Explain   explainCmd   `cmd:"" help:"Tell why something went as it did."`
-	Flexmatch flexmatchCmd `cmd:"" help:"Try matchmaking rule sets without a server: validate, evaluate, simulate, compare."`
-	Bench     benchCmd     `cmd:"" help:"Measure the speed of whole paths on this machine."`
-	Version   versionCmd   `cmd:"" help:"Print the version."`
+	Dev        devCmd        `cmd:"" help:"Run a server for development: any credentials, loopback only, a clock one can turn."`
+	Serve      serveCmd      `cmd:"" help:"Run a server for production: signed requests only."`
+	Keys       keysCmd       `cmd:"" help:"Manage the access keys of a server for production."`
+	Agent      agentCmd      `cmd:"" help:"Run game servers on this host, as a server wants them."`
+	Hosts      hostsCmd      `cmd:"" help:"Manage the hosts of managed fleets, and the tokens their agents join with."`
+	Audit      auditCmd      `cmd:"" help:"Read the log of changes of a server for production."`
+	Upload     uploadCmd     `cmd:"" name:"upload-build" help:"Upload a folder as a build, and wait until it is READY."`
+	Status     statusCmd     `cmd:"" help:"Show how a server is: nodes, database, fleets, hosts, sessions, players, what waits."`
+	Ps         psCmd         `cmd:"" help:"List fleets, game sessions or players."`
+	Logs       logsCmd       `cmd:"" help:"Print the log of a game session."`
+	Doctor     doctorCmd     `cmd:"" help:"Find out what is wrong between this machine and a server."`
+	Save       saveCmd       `cmd:"" help:"Save a server's whole database in a file, while it runs or not."`
+	Load       loadCmd       `cmd:"" help:"Fill an empty database from such a file."`
+	Export     exportCmd     `cmd:"" help:"Write the configuration of an endpoint: locations, rule sets, fleets, aliases, queues, matchmaking."`
+	Import     importCmd     `cmd:"" help:"Make an endpoint as such a configuration wants it."`
+	Demo       demoCmd       `cmd:"" help:"Show a game session from its first player to its end, with a real game server."`
+	Ping       pingCmd       `cmd:"" help:"Measure the latency to the beacons of locations."`
+	Explain    explainCmd    `cmd:"" help:"Tell why something went as it did."`
+	Flexmatch  flexmatchCmd  `cmd:"" help:"Try matchmaking rule sets without a server: validate, evaluate, simulate, compare."`
+	Bench      benchCmd      `cmd:"" help:"Measure the speed of whole paths on this machine."`
+	Completion completionCmd `cmd:"" help:"Print what a shell needs to complete commands and flags."`
+	Complete   completeCmd   `cmd:"" hidden:""`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 // usageError is an error of the user's, for exit code 2.
@@ -97,13 +101,16 @@ func report(err error) int {
 	return exitFailure
 }
 
-// oneLine is the text of an error, of which some have several lines.
+// oneLine is the text of an error, of which some have several lines, and some what others
+// chose.
 func oneLine(err error) string {
 	lines := strings.Split(err.Error(), "\n")
 	for i := range lines {
 		lines[i] = strings.TrimSuffix(strings.TrimSpace(lines[i]), ";")
 	}
-	return strings.Join(lines, "; ")
+	var line strings.Builder
+	_, _ = io.WriteString(term.Plain(&line), strings.Join(lines, "; "))
+	return line.String()
 }
 
 // stdout is where commands print what they were asked for.

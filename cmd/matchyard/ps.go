@@ -61,7 +61,7 @@ func (p *psCmd) once(ctx context.Context, c *gamelift.Client, out *stdout) error
 		return err
 	}
 	if p.Output == "json" {
-		return printJSON(out, items)
+		return term.JSON(out, items)
 	}
 	var b bytes.Buffer
 	if p.Watch {

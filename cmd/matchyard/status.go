@@ -58,7 +58,7 @@ func (c *statusCmd) Run(ctx context.Context, out *stdout) error {
 		return err
 	}
 	if c.Output == "json" {
-		return printJSON(out, s)
+		return term.JSON(out, s)
 	}
 	return s.print(out)
 }
@@ -175,12 +175,6 @@ func amount(n int64) string {
 		return fmt.Sprintf("%d B", n)
 	}
 	return fmt.Sprintf("%.1f %s", f, units[i])
-}
-
-func printJSON(out io.Writer, v any) error {
-	e := json.NewEncoder(out)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }
 
 // age is how long ago something was.

@@ -4,11 +4,14 @@
 package term
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -24,6 +27,40 @@ func Quote(s string) string {
 
 // hidden are runes that are no mark on the screen. A space is one that people see.
 func hidden(r rune) bool { return r != ' ' && !unicode.IsPrint(r) }
+
+// JSON writes a value as indented JSON in which everything that is hidden is escaped, so that
+// it means the same and a terminal shows it.
+func JSON(w io.Writer, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(Escape(text), '\n'))
+	return err
+}
+
+// Escape writes what is hidden in a JSON text as JSON writes it in strings, where alone it
+// can stand.
+func Escape(text []byte) []byte {
+	if !bytes.ContainsFunc(text, escaped) {
+		return text
+	}
+	var out []byte
+	for _, r := range string(text) {
+		switch {
+		case !escaped(r):
+			out = utf8.AppendRune(out, r)
+		case r > 0xffff:
+			a, b := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, a, b)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
+}
+
+func escaped(r rune) bool { return r != '\n' && hidden(r) }
 
 // Table is lines of cells under a head.
 type Table struct {

@@ -1,6 +1,8 @@
 package term
 
 import (
+	"encoding/json"
+	"maps"
 	"strconv"
 	"strings"
 	"testing"
@@ -64,5 +66,20 @@ func TestPlain(t *testing.T) {
 		if got := b.String(); got != want {
 			t.Fatalf("in pieces of %d: %q, want %q", size, got, want)
 		}
+	}
+}
+
+func TestJSON(t *testing.T) {
+	want := map[string]string{"a\u202e\U000e0001": "\x1b[2J \u009b \U0001f3ae\n<é>"}
+	var b strings.Builder
+	if err := JSON(&b, want); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsFunc(b.String(), escaped) || !strings.Contains(b.String(), "\U0001f3ae") {
+		t.Errorf("%q", b.String())
+	}
+	got := map[string]string{}
+	if err := json.Unmarshal([]byte(b.String()), &got); err != nil || !maps.Equal(got, want) {
+		t.Errorf("%q: %v, %q", b.String(), err, got)
 	}
 }

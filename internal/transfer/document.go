@@ -291,7 +291,15 @@ func quote(s string) string {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	_ = e.Encode(s) // a string always is
-	return strings.TrimSuffix(b.String(), "\n")
+	var out strings.Builder
+	for _, r := range strings.TrimSuffix(b.String(), "\n") {
+		if unicode.IsPrint(r) || r > 0xffff { // of the latter, JSON and YAML have different escapes
+			out.WriteRune(r)
+		} else {
+			_, _ = fmt.Fprintf(&out, `\u%04x`, r)
+		}
+	}
+	return out.String()
 }
 
 func scalar(v reflect.Value) string {

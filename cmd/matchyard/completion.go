@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// completionCmd prints what a shell needs to complete matchyard's commands and flags: a few
+// lines that ask the program itself, so that there is one set of rules for all shells and no
+// script that grows old.
+type completionCmd struct {
+	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
+}
+
+func (c *completionCmd) Help() string {
+	return `bash: source <(matchyard completion bash), in ~/.bashrc. zsh: source <(matchyard completion zsh), in ~/.zshrc behind compinit. fish: matchyard completion fish > ~/.config/fish/completions/matchyard.fish.`
+}
+
+var completionScripts = map[string]string{
+	"bash": `_matchyard() {
+	local IFS=$'\n' word
+	COMPREPLY=()
+	while read -r word; do COMPREPLY+=("${word%%$'\t'*}"); done < <("${COMP_WORDS[0]}" complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+}
+complete -o default -F _matchyard matchyard
+`,
+	"zsh": `#compdef matchyard
+_matchyard() {
+	local -a lines
+	local line
+	for line in "${(@f)$("$words[1]" complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}"; do
+		[[ -n $line ]] && lines+=("${${line//:/\\:}/$'\t'/:}")
+	done
+	if (( $#lines )); then _describe matchyard lines; else _files; fi
+}
+compdef _matchyard matchyard
+`,
+	"fish": `complete -c matchyard -a '(matchyard complete -- (commandline -opc)[2..] (commandline -ct) 2>/dev/null)'
+`,
+}
+
+func (c *completionCmd) Run(out *stdout) error {
+	_, err := io.WriteString(out, completionScripts[c.Shell])
+	return err
+}
+
+// completeCmd is asked by those scripts: words so far, the last one unfinished.
+type completeCmd struct {
+	Words []string `arg:"" optional:"" passthrough:""`
+}
+
+func (c *completeCmd) Run(parsed *kong.Context, out *stdout) error {
+	words := c.Words
+	if len(words) > 0 && words[0] == "--" {
+		words = words[1:]
+	}
+	for _, x := range candidates(parsed.Model.Node, words) {
+		line := x.word
+		if x.help != "" {
+			line += "\t" + x.help
+		}
+		if _, err := fmt.Fprintln(out, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// candidate is what the last word may become.
+type candidate struct{ word, help string }
+
+// candidates are what the last of words may become, as the words before it say: a value of
+// the flag before it, a flag, a command, or an argument.
+func candidates(node *kong.Node, words []string) (list []candidate) {
+	if len(words) == 0 {
+		words = []string{""}
+	}
+	last, args := words[len(words)-1], 0
+	var open *kong.Flag // one that waits for its value
+	for _, w := range words[:len(words)-1] {
+		switch {
+		case open != nil:
+			open = nil
+		case strings.HasPrefix(w, "-"):
+			if f := flagOf(node, w); f != nil && !f.IsBool() && !strings.Contains(w, "=") {
+				open = f
+			}
+		default:
+			if next := commandOf(node, w); next != nil {
+				node, args = next, 0
+			} else {
+				args++
+			}
+		}
+	}
+	add := func(word, help string) {
+		if strings.HasPrefix(word, last) {
+			help, _, _ = strings.Cut(help, "\n")
+			list = append(list, candidate{word, help})
+		}
+	}
+	switch {
+	case open != nil:
+		values(open.Value, "", add)
+	case strings.HasPrefix(last, "--") && strings.Contains(last, "="):
+		name, _, _ := strings.Cut(last, "=")
+		if f := flagOf(node, name); f != nil {
+			values(f.Value, name+"=", add)
+		}
+	case strings.HasPrefix(last, "-"):
+		for _, group := range node.AllFlags(true) {
+			for _, f := range group {
+				add("--"+f.Name, f.Help)
+			}
+		}
+	default:
+		for _, child := range node.Children {
+			if !child.Hidden {
+				add(child.Name, child.Help)
+			}
+		}
+		if args < len(node.Positional) {
+			values(node.Positional[args], "", add)
+		}
+	}
+	return list
+}
+
+// values are those of which a flag or an argument takes one.
+func values(v *kong.Value, before string, add func(word, help string)) {
+	for _, e := range v.EnumSlice() {
+		if e != "" {
+			add(before+e, "")
+		}
+	}
+}
+
+func commandOf(node *kong.Node, name string) *kong.Node {
+	i := slices.IndexFunc(node.Children, func(c *kong.Node) bool { return c.Name == name || slices.Contains(c.Aliases, name) })
+	if i < 0 {
+		return nil
+	}
+	return node.Children[i]
+}
+
+// flagOf is the flag that a word names.
+func flagOf(node *kong.Node, word string) *kong.Flag {
+	name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
+	for _, group := range node.AllFlags(false) {
+		for _, f := range group {
+			if strings.HasPrefix(word, "--") && f.Name == name || !strings.HasPrefix(word, "--") && f.Short != 0 && string(f.Short) == name {
+				return f
+			}
+		}
+	}
+	return nil
+}

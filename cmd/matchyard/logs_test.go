@@ -1,0 +1,92 @@
+package main
+
+import (
+	"archive/zip"
+	"net/http"
+	"net/http/httptest"
+	"path"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// logServer is an endpoint with one game session, which is over after some looks at it, and
+// whose log is there some looks later.
+func logServer(t *testing.T, active, late int64, files map[string]string) *httptest.Server {
+	t.Helper()
+	type object map[string]any
+	var looks, asked atomic.Int64
+	var s *httptest.Server
+	s = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := func(status int, v object) {
+			text, err := cbor.Marshal(v)
+			if err != nil {
+				t.Error(err)
+			}
+			w.Header().Set("Smithy-Protocol", "rpc-v2-cbor")
+			w.Header().Set("Content-Type", "application/cbor")
+			w.WriteHeader(status)
+			_, _ = w.Write(text)
+		}
+		switch path.Base(r.URL.Path) {
+		case "DescribeGameSessions":
+			status := "ACTIVE"
+			if looks.Add(1) > active {
+				status = "TERMINATED"
+			}
+			answer(http.StatusOK, object{"GameSessions": []object{{"Status": status, "ComputeName": "box", "IpAddress": "10.0.0.1", "Port": 7777}}})
+		case "GetGameSessionLogUrl":
+			if asked.Add(1) <= late {
+				answer(http.StatusBadRequest, object{"__type": "com.amazonaws.gamelift#NotFoundException", "Message": "no log \x1b[31myet"})
+				return
+			}
+			answer(http.StatusOK, object{"PreSignedUrl": s.URL + "/log.zip"})
+		case "log.zip":
+			z := zip.NewWriter(w)
+			for _, name := range []string{"a.log", "b.log", "dir/"} {
+				if text, ok := files[name]; ok {
+					f, err := z.Create(name)
+					if err != nil {
+						t.Error(err)
+					}
+					_, _ = f.Write([]byte(text))
+				}
+			}
+			_ = z.Close()
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func TestLogs(t *testing.T) {
+	two := map[string]string{"a.log": "one\r\n\x1b[2Jtwo\n", "b.log": "three\n", "dir/": ""}
+	one := map[string]string{"a.log": "\x1b[1mone"}
+	for _, c := range []struct {
+		name         string
+		active, late int64
+		files        map[string]string
+		args         []string
+		code         int
+		out, errs    string
+	}{
+		{"one that is over", 0, 0, two, nil, 0, "==> a.log <==\none\n\\x1b[2Jtwo\n==> b.log <==\nthree\n", ""},
+		{"as it is", 0, 0, one, []string{"--raw"}, 0, "\x1b[1mone", ""},
+		{"one that runs", 1, 0, one, nil, 1, "", "the game session is ACTIVE; its log is on box (10.0.0.1:7777)"},
+		{"one that runs, until its end", 1, 1, one, []string{"-f"}, 0, "\\x1b[1mone", ""},
+		{"none", 0, 1, one, nil, 1, "", `no log \x1b[31myet`},
+		{"not in time", 100, 0, one, []string{"-f", "--timeout", "100ms"}, 1, "", "deadline"},
+		{"an empty one", 0, 0, nil, nil, 1, "", "no files"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := logServer(t, c.active, c.late, c.files)
+			code, out, errs := do(t, []string{"AWS_ENDPOINT_URL_GAMELIFT=" + s.URL}, append([]string{"logs", "arn:aws:gamelift:us-west-2::gamesession/fleet-x/y"}, c.args...)...)
+			if code != c.code || out != c.out || !strings.Contains(errs, c.errs) || c.errs == "" && errs != "" {
+				t.Errorf("exit code %d, %q, %q", code, out, errs)
+			}
+		})
+	}
+}
