@@ -42,11 +42,10 @@ const (
 )
 
 type history struct {
-	mu      sync.Mutex
-	second  []Sample
-	minute  []Sample
-	eyes    map[chan Sample]bool
-	started bool
+	mu     sync.Mutex
+	second []Sample
+	minute []Sample
+	eyes   map[chan Sample]bool
 }
 
 // Run takes samples until ctx ends.

@@ -26,7 +26,7 @@ export function Plot(p: { label: string; at: number[]; lines: Line[]; height?: n
       legend: { live: true },
       scales: { y: { range: (_u, _min, max) => [0, Math.max(1, (max ?? 1) * 1.1)] } },
       padding: [8, 8, 0, 0],
-      axes: [{ ...axis, size: 26, values: (_u, v) => v.map((s) => time(s)) }, { ...axis, size: 54, values: (_u, v) => v.map(format) }],
+      axes: [{ ...axis, size: 26, space: 80, values: (_u, v) => v.map((s) => time(s)) }, { ...axis, size: 54, values: (_u, v) => v.map(format) }],
       series: [
         { label: "Time", value: (_u, v) => (v == null ? "–" : time(v, true)) },
         ...p.lines.map((l) => ({
@@ -54,18 +54,25 @@ export function Plot(p: { label: string; at: number[]; lines: Line[]; height?: n
       },
     }, [p.at.map((a) => a / 1000), ...p.lines.map((l) => l.values)] as uPlot.AlignedData, box.current);
     plot.current = u;
+    newest(u);
     const resize = new ResizeObserver(() => box.current && u.setSize({ width: box.current.clientWidth, height }));
     resize.observe(box.current);
     return () => { resize.disconnect(); u.destroy(); plot.current = undefined; };
   }, [shape, height]);
   useEffect(() => {
     plot.current?.setData([p.at.map((a) => a / 1000), ...p.lines.map((l) => l.values)] as uPlot.AlignedData);
+    if (plot.current) newest(plot.current);
   }, [p.at, p.lines, p.marks]);
   const words = p.lines.map((l) => {
     const seen = l.values.filter((v): v is number => v != null);
     return seen.length ? `${l.name}: now ${Math.round(seen[seen.length - 1] * 10) / 10}, most ${Math.round(Math.max(...seen) * 10) / 10}` : `${l.name}: nothing yet`;
   }).join("; ");
   return <div class="plot" role="img" aria-label={`${p.label}. ${words}`} ref={box} />;
+}
+
+// newest shows the last figures in the legend while the pointer is elsewhere.
+function newest(u: uPlot) {
+  if (u.cursor.idx == null && u.data[0].length > 0) u.setLegend({ idx: u.data[0].length - 1 });
 }
 
 function time(s: number, exact = false): string {

@@ -147,11 +147,11 @@ function Look(p: { title: string; pass: Pass; after: (t: string) => string }) {
     <div>
       <h2>{p.title}</h2>
       <p class="dim" style={{ margin: "0 0 4px" }}>ranked by {(x.Steps ?? []).join(", ") || "nothing"}{x.Cap !== undefined && `; latency at most ${x.Cap} ms${x.Until ? `, until ${p.after(x.Until)} after the start` : ""}`}</p>
-      <table><thead><tr><th scope="col">Place</th><th scope="col">Rank</th><th scope="col" class="num">Free</th><th scope="col">Outcome</th></tr></thead>
+      {!x.Candidates?.length && !x.Excluded?.length ? <Empty>There was no place at all to look at.</Empty> : <table><thead><tr><th scope="col">Place</th><th scope="col">Rank</th><th scope="col" class="num">Free</th><th scope="col">Outcome</th></tr></thead>
         <tbody>
           {(x.Candidates ?? []).map((c, i) => <tr key={i}><td>{c.Location} of <a href={link("fleet", c.Fleet)}>{c.Fleet}</a></td><td>{c.Rank}</td><td class="num">{c.Free}</td><td class={c.Outcome === "chosen" ? "good" : ""}>{c.Outcome}</td></tr>)}
           {(x.Excluded ?? []).map((c, i) => <tr key={"x" + i}><td class="dim">{c.Location ? `${c.Location} of ${c.Fleet}` : `destination ${c.Destination}`}</td><td class="dim">left out</td><td class="num">{c.Free}</td><td>{c.Why}</td></tr>)}
-        </tbody></table>
+        </tbody></table>}
       {(x.MoreCandidates || x.MoreExcluded) ? <p class="dim">and {(x.MoreCandidates ?? 0) + (x.MoreExcluded ?? 0)} more places</p> : null}
     </div>
   );

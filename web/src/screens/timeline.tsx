@@ -137,7 +137,7 @@ function bars(data: View, lanes: Lane[], css: (n: string) => string) {
     tooltip: { renderMode: "richText", formatter: (i: { data: { bar: Bar } }) => `${i.data.bar.status}\n${i.data.bar.players} of ${i.data.bar.maximum} players\n${clock(i.data.bar.from)} – ${i.data.bar.to ? clock(i.data.bar.to) : "now"}` },
     dataZoom: [{ type: "inside", filterMode: "weakFilter", zoomOnMouseWheel: "ctrl" }],
     series: [{
-      type: "custom", encode: { x: [1, 2], y: 0 }, data: items,
+      type: "custom", progressive: 0, encode: { x: [1, 2], y: 0 }, data: items,
       renderItem: (params: { dataIndex: number; coordSys: { x: number; y: number; width: number; height: number } }, api: Draw) => {
         const { bar } = items[params.dataIndex];
         const [x0, y] = api.coord([api.value(1), api.value(0)]);
@@ -169,12 +169,24 @@ function bars(data: View, lanes: Lane[], css: (n: string) => string) {
 function density(data: View, lanes: Lane[], css: (n: string) => string) {
   const step = (data.to - data.from) / data.parts;
   const most = Math.max(1, ...lanes.map((l) => Math.max(...(l.load ?? [0]))));
-  const cells = lanes.flatMap((l, lane) => (l.load ?? []).map((v, i) => ({ value: [lane, data.from + i * step, data.from + (i + 1) * step, v] })).filter((c) => c.value[3] > 0));
+  // Neighbours of one shade are one rectangle.
+  const shades = 12;
+  const shade = (v: number) => Math.ceil((shades * v) / most);
+  const cells = lanes.flatMap((l, lane) => {
+    const load = l.load ?? [];
+    const runs: { value: number[] }[] = [];
+    for (let i = 0, end = 0; i < load.length; i = end) {
+      end = i + 1;
+      while (end < load.length && shade(load[end]) === shade(load[i])) end++;
+      if (load[i] > 0) runs.push({ value: [lane, data.from + i * step, data.from + end * step, Math.max(...load.slice(i, end))] });
+    }
+    return runs;
+  });
   return {
     ...frame(data, lanes, css),
-    tooltip: { renderMode: "richText", formatter: (i: { data: { value: number[] } }) => `${i.data.value[3]} game sessions\n${clock(i.data.value[1])}` },
+    tooltip: { renderMode: "richText", formatter: (i: { data: { value: number[] } }) => `up to ${i.data.value[3]} game sessions at once\n${clock(i.data.value[1])}` },
     series: [{
-      type: "custom", encode: { x: [1, 2], y: 0 }, data: cells,
+      type: "custom", progressive: 0, encode: { x: [1, 2], y: 0 }, data: cells,
       renderItem: (_p: unknown, api: Draw) => {
         const [x0, y] = api.coord([api.value(1), api.value(0)]);
         const [x1] = api.coord([api.value(2), api.value(0)]);
