@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -648,8 +649,21 @@ func TestAHostIsLost(t *testing.T) {
 		}
 		told := starts(t, east, west)
 
+		// More are asked for while the host ends, whatever becomes of them.
+		var wanted sync.WaitGroup
+		wanted.Go(func() {
+			for range n / 4 {
+				_, err := w.api.CreateGameSession(t.Context(), &gamelift.CreateGameSessionInput{FleetId: &w.fleet, MaximumPlayerSessionCount: new(int32(2))})
+				if _, full := errors.AsType[*types.FleetCapacityExceededException](err); err != nil && !full {
+					t.Error(err)
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+		})
+		time.Sleep(50 * time.Millisecond)
 		begun = time.Now()
 		east.crash(t)
+		wanted.Wait()
 		within(t, lostAfter+time.Minute+time.Duration(n)*time.Second, "the instances are replaced", func() bool {
 			all := w.instances(t)
 			active := all[types.InstanceStatusActive]
@@ -670,6 +684,18 @@ func TestAHostIsLost(t *testing.T) {
 		}) {
 			t.Errorf("no event tells of the host:\n%s", strings.Join(w.story(t), "\n"))
 		}
+		eventually(t, "no game session is ACTIVATING", func() bool { return len(w.gameSessions(t, types.GameSessionStatusActivating)) == 0 })
+		players := len(kept)
+		for _, status := range []types.GameSessionStatus{types.GameSessionStatusActive, types.GameSessionStatusTerminated} {
+			for _, g := range w.gameSessions(t, status) {
+				if *g.IpAddress == east.address {
+					lost[*g.GameSessionId] = true
+				} else {
+					kept[*g.GameSessionId] = true
+				}
+			}
+		}
+		t.Logf("with those made meanwhile: %d and %d", len(lost), len(kept))
 		instances := w.instances(t)[types.InstanceStatusActive]
 		if computes := w.computes(t); !maps.Equal(computes, instances) {
 			t.Errorf("ListCompute has %v\nDescribeInstances has %v", computes, instances)
@@ -680,7 +706,7 @@ func TestAHostIsLost(t *testing.T) {
 		var active []string
 		for _, g := range w.gameSessions(t, types.GameSessionStatusActive) {
 			active = append(active, *g.GameSessionId)
-			if *g.CurrentPlayerSessionCount != 1 || !kept[*g.GameSessionId] {
+			if !kept[*g.GameSessionId] || told[*g.GameSessionId] > 0 && *g.CurrentPlayerSessionCount != 1 {
 				t.Errorf("%s is ACTIVE with %d players; it was on the host that is left: %v", *g.GameSessionId, *g.CurrentPlayerSessionCount, kept[*g.GameSessionId])
 			}
 		}
@@ -697,9 +723,10 @@ func TestAHostIsLost(t *testing.T) {
 			t.Errorf("neither ACTIVE nor TERMINATED: %v", slices.Collect(maps.Keys(lost)))
 		}
 		u := w.utilization(t)
-		if int(*u.ActiveGameSessionCount) != len(kept) || int(*u.CurrentPlayerSessionCount) != len(kept) || int(*u.ActiveServerProcessCount) != n {
-			t.Errorf("%d game sessions, %d players, %d processes; want %d, %[4]d and %d", *u.ActiveGameSessionCount, *u.CurrentPlayerSessionCount, *u.ActiveServerProcessCount, len(kept), n)
+		if int(*u.ActiveGameSessionCount) != len(kept) || int(*u.CurrentPlayerSessionCount) != players || int(*u.ActiveServerProcessCount) != n {
+			t.Errorf("%d game sessions, %d players, %d processes; want %d, %d and %d", *u.ActiveGameSessionCount, *u.CurrentPlayerSessionCount, *u.ActiveServerProcessCount, len(kept), players, n)
 		}
+		told = starts(t, east, west)
 		for session, times := range told {
 			if times != 1 {
 				t.Errorf("%s was started %d times", session, times)
@@ -963,4 +990,24 @@ func TestTargetTracking(t *testing.T) {
 			t.Errorf("decisions:\n%s", strings.Join(decisions, "\n"))
 		}
 	})
+}
+
+// A development server is a host itself. One that joins it takes its share: the next instance
+// goes to where most room is left.
+func TestAHostBesideTheServersOwn(t *testing.T) {
+	t.Parallel()
+	s := dev(t, "sqlite", "--agent-capacity", "4")
+	t.Cleanup(func() { killGames(t, s.data) })
+	w := arena(t, s, 1)
+	s.rack(t, "more", "127.0.0.2", 6)
+	s.connected(t, "more", true)
+	w.resize(t, 7)
+	at := map[string]int{}
+	for _, address := range w.instances(t)[types.InstanceStatusActive] {
+		at[address]++
+	}
+	// 3 and 6 are free, then 6 instances are made: three on the other, and then by turns.
+	if own, more := at["127.0.0.1"], at["127.0.0.2"]; own != 3 || more != 4 {
+		t.Errorf("%d instances on the server's own host, %d on the other", own, more)
+	}
 }
