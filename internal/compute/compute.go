@@ -254,11 +254,17 @@ func (s *Service) dropTx(tx *store.Tx, c compute, why EndReason) error {
 	if _, err := tx.Exec(`DELETE FROM compute_token WHERE compute = $1`, c.key); err != nil {
 		return err
 	}
+	if _, err := tx.Exec(`DELETE FROM compute_agent WHERE compute = $1`, c.key); err != nil {
+		return err
+	}
 	if _, err := tx.Exec(`DELETE FROM compute WHERE key = $1`, c.key); err != nil {
 		return err
 	}
 	if c.managed {
 		return nil
+	}
+	if c.agent {
+		tellAgent(tx, c.key)
 	}
 	_, err = tx.Exec(`UPDATE compute_quota SET used = used - 1 WHERE fleet = $1`, c.fleet)
 	return err

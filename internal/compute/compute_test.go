@@ -355,27 +355,3 @@ func TestConcurrentCallsGetOneToken(t *testing.T) {
 		same(t, "tokens", len(seen), 1)
 	})
 }
-
-func TestAgentDial(t *testing.T) {
-	each(t, func(t *testing.T, r *rooms) {
-		r.register("one", east)
-		d := r.dial("one", "")
-		before := r.connect("one", "before")
-		same(t, "without agent", before.Agent, false)
-		key, err := r.ConnectAgent(t.Context(), d)
-		must(t, err)
-		same(t, "with agent", r.connect("one", "p").Agent, true)
-		same(t, "after its next dial", r.connect("one", "before").Agent, true)
-		p, err := r.Find(t.Context(), key, "p")
-		must(t, err)
-		same(t, "found", p.ProcessID, "p")
-		_, err = r.Find(t.Context(), key, "q")
-		refused(t, "unknown process", err, missing, "q")
-		d.AuthToken = "wrong"
-		_, err = r.ConnectAgent(t.Context(), d)
-		turnedAway(t, "wrong token", err, 403)
-		d.Compute = "two"
-		_, err = r.ConnectAgent(t.Context(), d)
-		turnedAway(t, "unknown compute", err, 404)
-	})
-}

@@ -1,9 +1,9 @@
 // Package compute owns computes, their auth tokens, the server processes that dial in from
 // them, and each process's inbox (hosting.md 3, server-sdk-protocol.md 1 to 5). Its tables
-// are compute, compute_quota, compute_token, process and process_inbox. It does not know
-// game sessions: it gives a free process to whoever reserves one, and says through its seam
-// Ended when a process is gone. It does not hold sockets either: the gateway does, and
-// takes from the inbox what is to be sent.
+// are compute, compute_agent, compute_quota, compute_token, process and process_inbox. It
+// does not know game sessions: it gives a free process to whoever reserves one, and says
+// through its seam Ended when a process is gone. It does not hold sockets either: the
+// gateway does, and takes from the inbox what is to be sent.
 //
 // A process is one for all its connections. Connect numbers them (Process.Dial), so that
 // the late close of an old socket changes nothing; Keep, which each node calls every few

@@ -51,7 +51,7 @@ func (s *Service) SendTx(tx *store.Tx, process store.Key, push any) error {
 }
 
 // drainTx notes that a process is told to end, and returns the message with the time that it
-// really has: on an instance its host kills it sooner.
+// really has: an agent kills it sooner.
 func (s *Service) drainTx(tx *store.Tx, process store.Key, t TerminateProcess) (TerminateProcess, error) {
 	p, err := holdTx(tx, process)
 	if errors.Is(err, store.ErrNoRows) || err == nil && p.Status == StatusEnded {
@@ -60,7 +60,7 @@ func (s *Service) drainTx(tx *store.Tx, process store.Key, t TerminateProcess) (
 	if err != nil {
 		return t, err
 	}
-	if kill := tx.Now.Add(s.Config.orDefaults().KillAfter); p.Managed && kill.Before(t.At) {
+	if kill := tx.Now.Add(s.Config.orDefaults().KillAfter); p.Agent && kill.Before(t.At) {
 		t.At = kill
 	}
 	before := p

@@ -155,8 +155,11 @@ func (s *Service) Ready(ctx context.Context, process store.Key, r Ready) error {
 	})
 }
 
-// noteTx tells the seam Noted of a process of an instance.
+// noteTx tells the seam Noted of a process of an instance, and the agent of another one.
 func (s *Service) noteTx(tx *store.Tx, p Process, n Note, why EndReason) error {
+	if !p.Managed && p.Agent {
+		tellAgent(tx, p.ComputeKey)
+	}
 	if !p.Managed || s.Noted == nil {
 		return nil
 	}
@@ -218,8 +221,8 @@ func (s *Service) EndTx(tx *store.Tx, process store.Key, why EndReason) error {
 	return s.endTx(tx, p, why)
 }
 
-// endTx ends a process whose compute is locked. One on an instance is killed, unless it is
-// about to exit by itself.
+// endTx ends a process whose compute is locked. One that an agent runs is killed, unless it
+// is about to exit by itself.
 func (s *Service) endTx(tx *store.Tx, p row, why EndReason) error {
 	return s.finishTx(tx, p, why, "", false)
 }

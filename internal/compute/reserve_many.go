@@ -190,26 +190,40 @@ func (s *Service) ActivatedManyTx(tx *store.Tx, processes []store.Key) error {
 	}
 	var rows [][]any
 	for _, c := range slices.Sorted(maps.Keys(activated)) {
-		rows = append(rows, []any{c, activated[c]})
+		rows = append(rows, []any{c, activated[c].n})
+		if activated[c].agent {
+			tellAgent(tx, c)
+		}
 	}
 	_, err = tx.ExecMany(`UPDATE compute SET activating = activating - $2 WHERE key = $1`, rows)
 	return err
 }
 
+// activated is how many processes of a compute do not activate any more, and whether an agent
+// of a registered compute must hear of them.
+type activated struct {
+	n     int64
+	agent bool
+}
+
 // endActivating marks processes as not activating, and counts them by compute.
-func endActivating(tx *store.Tx, processes any) (map[store.Key]int64, error) {
-	rows, err := tx.Query(`UPDATE process SET activating = 0 WHERE `+tx.In("key", 1)+` AND activating = 1 RETURNING compute`, processes)
+func endActivating(tx *store.Tx, processes any) (map[store.Key]activated, error) {
+	rows, err := tx.Query(`UPDATE process SET activating = 0 WHERE `+tx.In("key", 1)+` AND activating = 1 RETURNING compute, agent, managed`, processes)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	n := map[store.Key]int64{}
+	of := map[store.Key]activated{}
 	for rows.Next() {
 		var c store.Key
-		if err := rows.Scan(&c); err != nil {
+		var agent, managed int64
+		if err := rows.Scan(&c, &agent, &managed); err != nil {
 			return nil, err
 		}
-		n[c]++
+		a := of[c]
+		a.n++
+		a.agent = a.agent || agent == 1 && managed == 0
+		of[c] = a
 	}
-	return n, rows.Err()
+	return of, rows.Err()
 }

@@ -38,7 +38,7 @@ type Config struct {
 	ReconnectGrace   time.Duration // how long a process may be gone before it counts as crashed; default 200 seconds (server-sdk-protocol.md 5)
 	ReadyTimeout     time.Duration // from the first dial to ProcessReady; default 5 minutes
 	KeepEnded        time.Duration // how long ended processes are remembered; default 24 hours
-	KillAfter        time.Duration // most that a process of an instance has from TerminateProcess to its end; default 30 seconds (hosting.md 2.5)
+	KillAfter        time.Duration // most that a process has which an agent runs, from TerminateProcess to its end; default 30 seconds (hosting.md 2.5)
 }
 
 func (c Config) orDefaults() Config {
@@ -61,6 +61,9 @@ const (
 	ChannelFree = "free"
 	// ChannelEnded says that a process ended; the payload is its key.
 	ChannelEnded = "ended"
+	// ChannelAgent says that something changed that the agent of a registered compute must
+	// know; the payload is the compute's key.
+	ChannelAgent = "agent"
 )
 
 // Process is a server process, as other rooms and the gateway see it. It is identified by
@@ -121,7 +124,7 @@ const (
 	Deregistered    EndReason = "Deregistered"    // with its compute
 	FleetDeleted    EndReason = "FleetDeleted"    // with its fleet
 	LocationDeleted EndReason = "LocationDeleted" // with its fleet's location
-	// What follows happens on instances only.
+	// What follows happens where an agent runs the processes.
 	InvalidPath EndReason = "InvalidPath" // its launch path is missing
 	InitTimeout EndReason = "InitTimeout" // launched, and did not dial in time
 	ExitTimeout EndReason = "ExitTimeout" // still there long after ProcessEnding

@@ -10,7 +10,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 
-	"github.com/matchyard/matchyard/internal/apierr"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
@@ -116,36 +115,4 @@ func (s *Service) authenticateTx(tx *store.Tx, c compute, d Dial, live *row) err
 		return &Refused{403, "the auth token expired at " + time.UnixMilli(expires).UTC().Format(time.RFC3339)}
 	}
 	return nil
-}
-
-// ConnectAgent authenticates the dial of a compute's agent, which names no process
-// (server-sdk-protocol.md 8.2), and marks the compute as managed by an agent.
-func (s *Service) ConnectAgent(ctx context.Context, d Dial) (compute store.Key, err error) {
-	err = s.DB.Write(ctx, func(tx *store.Tx) error {
-		c, err := s.dialledTx(tx, d)
-		if err != nil {
-			return err
-		}
-		if err := s.authenticateTx(tx, c, d, nil); err != nil {
-			return err
-		}
-		compute = c.key
-		_, err = tx.Exec(`UPDATE compute SET agent = 1 WHERE key = $1 AND agent = 0`, c.key)
-		return err
-	})
-	return compute, err
-}
-
-// Find is the process that an agent means by an id, for what agents report of processes
-// (server-sdk-protocol.md 8.3). NotFoundException when the compute has no such process.
-func (s *Service) Find(ctx context.Context, compute store.Key, processID string) (Process, error) {
-	var p row
-	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		p, err = processByID(tx, compute, processID)
-		return err
-	})
-	if errors.Is(err, store.ErrNoRows) {
-		return Process{}, apierr.NotFound("ProcessId: the compute has no server process %s", processID)
-	}
-	return p.Process, err
 }
