@@ -67,7 +67,7 @@ func (s *Server) Run(ctx context.Context) {
 				}
 			} else {
 				c := s.traffic.look()
-				if d := now.Sub(since).Seconds(); d > 0 {
+				if d := now.Sub(since).Seconds(); d > sampleEvery.Seconds()/4 { // of less there is no rate
 					p.Requests, p.Errors = float64(c.requests-before.requests)/d, float64(c.failed-before.failed)/d
 				}
 				p.P99 = float64(c.p99(before)) / float64(time.Millisecond)

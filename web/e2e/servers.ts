@@ -8,7 +8,7 @@ export const servers = JSON.parse(readFileSync(process.env.MATCHYARD_SERVERS!, "
 // screens are the links of every view that a server can show.
 export function screens(s: Where): [string, string][] {
   const list: [string, string][] = [
-    ["overview", "#/overview"], ["fleets", "#/fleets"], ["sessions", "#/sessions"], ["timeline", "#/timeline"], ["player", "#/player"], ["queues", "#/queues"],
+    ["overview", "#/overview"], ["fleets", "#/fleets"], ["sessions", "#/sessions"], ["timeline", "#/timeline?span=" + (s.total ? 3600 : 600)], ["player", "#/player"], ["queues", "#/queues"],
     ["matchmakers", "#/matchmakers"], ["workshop", "#/workshop"], ["operations", "#/operations"],
   ];
   const of = (name: string, path: string, id?: string) => { if (id) list.push([name, `#/${path}/${encodeURIComponent(id)}`]); };
@@ -45,8 +45,10 @@ export async function open(page: Page, s: Where, hash: string) {
 
 // settled waits until what the view reads is there.
 export async function settled(page: Page) {
-  await expect(page.getByText("Reading…")).toHaveCount(0);
-  await page.waitForTimeout(300);
+  for (let i = 0; i < 2; i++) { // what is read first may tell what else to read
+    await page.waitForTimeout(250);
+    await expect(page.getByText("Reading…")).toHaveCount(0, { timeout: 15_000 });
+  }
 }
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");

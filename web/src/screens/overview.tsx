@@ -125,7 +125,7 @@ export function FleetTable(p: { fleets?: FleetLine[] }) {
 
 export function Share(p: { part: number; of: number }) {
   if (!p.of) return <span class="dim">–</span>;
-  return <span class="row nowrap"><meter min={0} max={p.of} value={p.part} aria-label={`${p.part} of ${p.of}`} style={{ width: "60px" }} />{Math.round((100 * p.part) / p.of)} %</span>;
+  return <span class="row nowrap"><meter min={0} max={p.of} value={p.part} aria-label={`${p.part} of ${p.of}`} style={{ width: "36px" }} />{Math.round((100 * p.part) / p.of)} %</span>;
 }
 
 export function ChangeList(p: { changes: Change[]; fleets?: boolean }) {
