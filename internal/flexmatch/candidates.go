@@ -175,12 +175,14 @@ func (s *search) candidates(rank int32, place int) bool {
 		s.count(s.windowRule(), false)
 		return false
 	}
-	if s.small() || len(s.lv.sorts) > 0 && !s.p.prog.outward() || len(s.lv.sorts)+len(s.lv.wants) == 0 { // else nearest will ask for what it needs
+	offered := s.small() || len(s.lv.sorts) > 0 && !s.p.prog.outward() || len(s.lv.sorts)+len(s.lv.wants) == 0
+	if offered { // else nearest will ask for what it needs
 		s.offer(rank, place, func(*group) bool { return true })
 	}
 	switch {
-	case s.closest >= 0:
+	case s.closest >= 0 && offered:
 		s.closestFirst(rank)
+	case s.closest >= 0:
 	case len(s.lv.sorts) > 0:
 		s.sorted(rank, place)
 	}
@@ -344,7 +346,7 @@ func (s *search) sorted(anchor int32, place int) {
 	if s.p.prog.outward() && !s.small() {
 		s.aroundAnchor(anchor, place)
 	} else {
-		batch := max(128, 1_000_000/len(s.x.rows))
+		batch := max(128, 1_000_000/s.size)
 		for len(s.ranks) < batch && !s.drained {
 			s.candidate(len(s.ranks))
 		}

@@ -36,6 +36,10 @@ var everywhere = places{math.MaxUint64, math.MaxUint64, math.MaxUint64, math.Max
 func (s *places) add(at int)     { s[at/64] |= 1 << (at % 64) }
 func (s places) has(at int) bool { return s[at/64]>>(at%64)&1 == 1 }
 func (s places) empty() bool     { return s[0]|s[1]|s[2]|s[3] == 0 }
+func (s places) or(o places) places {
+	return places{s[0] | o[0], s[1] | o[1], s[2] | o[2], s[3] | o[3]}
+}
+
 func (s places) and(o places) places {
 	return places{s[0] & o[0], s[1] & o[1], s[2] & o[2], s[3] & o[3]}
 }
@@ -186,17 +190,21 @@ func (p *columns) pings(latency map[string]int32) []ping {
 	if len(latency) == 0 {
 		return nil
 	}
+	var strange []string
+	for name := range latency {
+		if _, ok := p.placeN[name]; !ok {
+			strange = append(strange, name)
+		}
+	}
+	slices.Sort(strange) // a map's order must not number them
+	for _, name := range strange[:min(len(strange), maxPlaces-len(p.places))] {
+		p.placeN[name], p.places = len(p.places), append(p.places, name)
+	}
 	pings := make([]ping, 0, len(latency))
 	for name, ms := range latency {
-		at, ok := p.placeN[name]
-		if !ok {
-			if len(p.places) == maxPlaces {
-				continue
-			}
-			at = len(p.places)
-			p.placeN[name], p.places = at, append(p.places, name)
+		if at, ok := p.placeN[name]; ok {
+			pings = append(pings, ping{at: int32(at), ms: ms})
 		}
-		pings = append(pings, ping{at: int32(at), ms: ms})
 	}
 	slices.SortFunc(pings, func(a, b ping) int { return cmp.Compare(a.at, b.at) })
 	return pings

@@ -129,25 +129,95 @@ func (p *Pool) never(row int32) string {
 
 // matchFor looks for a match around the ticket under the rule set without some rules.
 func (p *Pool) matchFor(row int32, now time.Time, skip []int) (*Match, bool) {
-	q := *p
-	q.prog = compileWithout(p.rs, p.opts, p.cols.sym, skip)
-	q.search, q.tally = nil, slices.Clone(p.tally)
-	if q.prog.shape.window != p.prog.shape.window && q.prog.shape.window >= 0 {
-		q.byValue = slices.Clone(p.order)
-		nums := func(r int32) float64 { return p.cols.ticketNumber(q.prog.shape.window, r, average) }
-		slices.SortStableFunc(q.byValue, func(a, b int32) int { return cmpFloat(nums(a), nums(b)) })
-	}
 	var rows []int32
 	for _, r := range p.order {
 		if p.cols.broken[r] == "" {
 			rows = append(rows, r)
 		}
 	}
-	s := q.searcher(rows, now)
-	s.closest, s.most = p.closeness(skip), explainTries
+	q := p.without(skip)
+	return q.matchAround(row, rows, q.focusOn(row, rows, now), now, p.closeness(skip))
+}
+
+// without is the pool under the rule set without some rules, for searches that leave it
+// as it is. Its program and its memory are kept for the next time.
+func (p *Pool) without(skip []int) *Pool {
+	key := fmt.Sprint(skip)
+	q := p.probes[key]
+	if q == nil {
+		q = &Pool{prog: compileWithout(p.rs, p.opts, p.cols.sym, skip)}
+		if p.probes == nil {
+			p.probes = map[string]*Pool{}
+		}
+		p.probes[key] = q
+	}
+	prog, search, tally := q.prog, q.search, q.tally
+	*q = *p
+	q.prog, q.search, q.tally, q.probes = prog, search, zeroed(tally, len(p.tally)), nil
+	return q
+}
+
+// focusOn keeps of the rows those that could meet the ticket at some level, so that the
+// index of a search around it alone stays small. What the whole pool decides about the
+// search, its size and the levels in it, stays as it is.
+func (q *Pool) focusOn(row int32, rows []int32, now time.Time) *focus {
+	f := &focus{size: len(rows), present: make([]int, len(q.prog.levels)), reach: everywhere}
+	for _, r := range rows {
+		f.present[q.levelAt(r, now)]++
+	}
+	reach := func(r int32) (set places) {
+		for _, col := range q.prog.shape.latencies {
+			set = set.or(q.reachable(r, col))
+		}
+		return set
+	}
+	if q.prog.shape.byPlace {
+		f.reach = reach(row)
+	}
+	col, lo, hi := q.prog.shape.window, math.Inf(-1), math.Inf(1)
+	if col >= 0 {
+		d := 0.0
+		for _, lv := range q.prog.levels {
+			d = max(d, lv.distance(col))
+		}
+		own := q.cols.ticketNumber(col, row, average)
+		lo, hi = own-d, own+d
+	}
+	key, whole := q.equalKey(row)
+	for _, r := range rows {
+		if r != row {
+			if k, ok := q.equalKey(r); !whole || !ok || k != key {
+				continue
+			}
+			if col >= 0 {
+				if v := q.cols.ticketNumber(col, r, average); v < lo || v > hi {
+					continue
+				}
+			}
+			if q.prog.shape.byPlace && f.reach.and(reach(r)).empty() {
+				continue
+			}
+		}
+		f.rows = append(f.rows, r)
+	}
+	return f
+}
+
+// matchAround looks for a match around the ticket among the rows, or those in focus.
+func (q *Pool) matchAround(row int32, rows []int32, f *focus, now time.Time, closest int) (*Match, bool) {
+	if f != nil {
+		rows = f.rows
+	}
+	if col := q.prog.shape.window; col >= 0 && col != q.cols.prog.shape.window {
+		nums := func(r int32) float64 { return q.cols.ticketNumber(col, r, average) }
+		q.byValue = slices.Clone(rows)
+		slices.SortStableFunc(q.byValue, func(a, b int32) int { return cmpFloat(nums(a), nums(b)) })
+	}
+	s := q.searcher(rows, f, now)
+	s.closest, s.most = closest, explainTries
 	rank := int32(slices.Index(rows, row))
 	var found bool
-	if p.rs.Large() {
+	if q.rs.Large() {
 		found = s.largeAnchor(rank)
 	} else {
 		found = s.anchor(rank)

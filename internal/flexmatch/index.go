@@ -29,6 +29,7 @@ type index struct {
 	value   []float64 // by rank, when there is a window
 	supply  [][]int32 // of each wanted string: how many lists hold it, by part
 	bring   [][]uint8 // and by rank
+	reach   places    // the locations that are of interest
 
 	// What building needs and the next build can use again.
 	ranks   []int32 // in the order of value, else of rank
@@ -230,7 +231,7 @@ func (x *index) fill(p *Pool) {
 					grade |= 1 << i
 				}
 			}
-			if grade != 0 {
+			if grade != 0 && x.reach.has(at) {
 				enter(rank, at, grade)
 			}
 		}

@@ -44,7 +44,7 @@ func (p *Pool) sweepLarge(rows []int32, from, to int, now time.Time) []Match {
 	if len(rows) == 0 {
 		return nil
 	}
-	s := p.searcher(rows, now)
+	s := p.searcher(rows, nil, now)
 	s.allowance = 50*len(rows) + 100_000
 	var made []Match
 	for rank := from; rank < to; rank++ {

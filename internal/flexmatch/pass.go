@@ -55,7 +55,7 @@ func (p *Pool) sweep(rows []int32, anchors int, now time.Time) []Match {
 	if len(rows) == 0 {
 		return nil
 	}
-	s := p.searcher(rows, now)
+	s := p.searcher(rows, nil, now)
 	var made []Match
 	first := p.resumeAt(rows[:anchors])
 	hope, scouted := s.scout()
@@ -146,13 +146,29 @@ func (s *search) stale(rank int32) bool {
 	return true
 }
 
-func (p *Pool) searcher(rows []int32, now time.Time) *search {
+// focus is a part of the pool that is searched in place of the whole.
+type focus struct {
+	rows    []int32
+	size    int   // tickets in the whole
+	present []int // and how many of them at each level
+	reach   places
+}
+
+// searcher prepares a search of the rows, or of those in focus.
+func (p *Pool) searcher(rows []int32, f *focus, now time.Time) *search {
 	if p.search == nil {
 		p.search = &search{p: p, r: newRoster(p.cols, len(p.rs.teams)), tally: make([]counts, len(p.rs.Rules)), closest: -1, most: fullTries}
 		p.search.assign.alt = newRoster(p.cols, len(p.rs.teams))
 	}
 	s := p.search
+	s.size, s.index.reach = len(rows), everywhere
+	if f != nil {
+		s.size, s.index.reach = f.size, f.reach
+	}
 	p.build(&s.index, rows, now)
+	if f != nil {
+		s.index.present = f.present
+	}
 	s.x = &s.index
 	s.bring, s.supply = s.x.bring, s.x.supply
 	s.alive = zeroed(s.alive, len(rows))
@@ -164,7 +180,7 @@ func (p *Pool) searcher(rows []int32, now time.Time) *search {
 	if effort <= 0 {
 		effort = 1
 	}
-	s.allowance = int(effort * float64(20_000+4*len(rows)))
-	s.wasted, s.patient = 0, int(effort*float64(200_000+8*len(rows)))
+	s.allowance = int(effort * float64(20_000+4*s.size))
+	s.wasted, s.patient = 0, int(effort*float64(200_000+8*s.size))
 	return s
 }

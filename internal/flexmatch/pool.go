@@ -31,6 +31,7 @@ type Pool struct {
 	passed  time.Time        // when that was
 
 	search *search
+	probes map[string]*Pool // for Explain: the pool without some of the rules
 }
 
 // NewPool compiles a rule set for its tickets.
@@ -47,7 +48,7 @@ func (p *Pool) fresh() {
 	p.rows, p.holders = map[string]int32{}, map[string]int32{}
 	p.alive, p.order, p.added, p.byValue, p.tally, p.tried = nil, nil, nil, nil, nil, nil
 	p.live, p.twice, p.holder, p.held = 0, 0, nil, nil
-	p.search, p.settled = nil, false
+	p.search, p.probes, p.settled = nil, nil, false
 }
 
 // Add puts a ticket into the pool, in place of an earlier one of the same id.
@@ -319,7 +320,7 @@ func (p *Pool) squeeze() {
 	}
 	p.tally, p.tried, p.holder, p.cols = tally, tried, holder, cols
 	p.alive = slices.Repeat([]bool{true}, p.live)
-	p.search = nil
+	p.search, p.probes = nil, nil
 }
 
 // compact rebuilds the columns from the live tickets; what was counted stays counted.

@@ -24,6 +24,7 @@ type search struct {
 
 	level    int
 	index    index  // its memory, for the next pass too
+	size     int    // tickets in the pool
 	alive    []bool // by rank
 	levels   []int
 	keys     []keyed
@@ -84,7 +85,7 @@ const (
 	exactTries = 300       // of the search with foresight in a larger one
 )
 
-func (s *search) small() bool { return len(s.x.rows) <= smallPool }
+func (s *search) small() bool { return s.size <= smallPool }
 
 // take removes a ticket from the pass.
 func (s *search) take(rank int32) {
