@@ -38,6 +38,7 @@ export function Timeline(p: { route: Route }) {
       </div>
       {fleets.data?.fleets.length === 0 && <Empty>There is no fleet yet.</Empty>}
       <Failed error={fleets.error} />
+      {!fleets.data && !fleets.error && <Empty>Reading…</Empty>}
       {fleet && <Lanes route={p.route} fleet={fleet} from={from} to={to} span={length} host={q.get("host") ?? ""} />}
     </>
   );
@@ -157,8 +158,8 @@ function bars(data: View, lanes: Lane[], css: (n: string) => string) {
             if (xb > xa) children.push({ type: "line", shape: { x1: xa, y1: py, x2: xb, y2: py }, style: { stroke: css("--text"), lineWidth: width } });
           };
           const over = s.to || data.now;
-          line(s.from, s.joined || over, 1);
-          if (s.joined) line(s.joined, over, Math.max(1.5, Math.min(3, h / all.length)));
+          line(s.from, s.joined || over, Math.min(1, (0.3 * h) / all.length));
+          if (s.joined) line(s.joined, over, Math.max(0.8, Math.min(3, (0.6 * h) / all.length)));
         });
         return { type: "group", children };
       },
