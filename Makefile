@@ -31,7 +31,7 @@ console:
 	else echo "npm is missing: the console is not built into the binary"; fi
 
 # The console's screens in a browser, on servers with real traffic and with 100,000 rows.
-console-test: tools
+console-test: tools console
 	$(GO) test -timeout 14m -count=1 -run TestConsole ./conformance
 
 demo: build
@@ -40,7 +40,7 @@ demo: build
 tools:
 	@scripts/install-test-tools.sh
 
-test: tools
+test: tools console
 	$(GO) test -timeout 14m ./...
 
 check: lint tidy generate race

@@ -126,6 +126,15 @@ else
   miss "prometheus: the dashboard and the alerts are not checked"
 fi
 
+# A browser looks at the console.
+browser() { command -v "${CHROMIUM:-chromium}" || command -v google-chrome; }
+browser >/dev/null || debian chromium fonts-dejavu-core || true
+if browser >/dev/null; then
+  echo "Chromium    $(browser)"
+else
+  miss "chromium: the console is not looked at (install it, or set CHROMIUM)"
+fi
+
 if [ "$missing" = 1 ] && [ -n "${CI:-}${MATCHYARD_REQUIRE_CLIENTS:-}" ]; then
   echo "tools are missing and CI or MATCHYARD_REQUIRE_CLIENTS is set" >&2
   exit 1
