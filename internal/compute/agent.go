@@ -70,8 +70,9 @@ func markAgent(tx *store.Tx, compute store.Key, managed bool) error {
 type AgentView struct {
 	// Gone says that the compute is not registered any more.
 	Gone bool
-	// Superseded says that the agent has another connection, or none that counts.
-	Superseded bool
+	// Superseded says that the agent has another connection, GivenUp that it has none any more:
+	// it was away for too long, or has shut down.
+	Superseded, GivenUp bool
 	// Processes are those of the compute that have not ended, and those asked for.
 	Processes []Ended
 }
@@ -89,7 +90,7 @@ func (s *Service) AgentTx(tx *store.Tx, a Agent, ids []string) (AgentView, error
 		return AgentView{}, err
 	}
 	if dial != a.Dial || seen == nil {
-		return AgentView{Superseded: true}, nil
+		return AgentView{Superseded: dial != a.Dial, GivenUp: dial == a.Dial}, nil
 	}
 	list, err := processesWhere(tx, `compute = $1 AND (status <> $2 OR `+tx.In("process_id", 3)+`)`, a.Compute, StatusEnded, store.List(tx, ids))
 	return AgentView{Processes: list}, err

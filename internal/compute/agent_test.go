@@ -100,7 +100,7 @@ func TestAgentIsGivenUp(t *testing.T) {
 		same(t, "after the grace", r.read(p).Agent, false)
 		same(t, "a new process", r.connect("one", "q").Agent, false)
 		same(t, "its socket", len(keep(noon.Add(20*time.Minute), a)), 1)
-		same(t, "superseded", r.view(a).Superseded, true)
+		same(t, "given up", r.view(a).GivenUp, true)
 
 		back := r.agent("one")
 		same(t, "dials are numbered on", back.Dial, a.Dial+1)

@@ -20,6 +20,8 @@ import (
 // envelope; nil is nothing.
 type action struct {
 	do func(ctx context.Context, s *Server, p *process, m inbound) (any, error)
+	// agent is do for what agents ask.
+	agent func(ctx context.Context, s *Server, k *socket, m inbound) (any, error)
 	// again is set when carrying it out twice is harmless and its answer is not worth
 	// remembering.
 	again bool
@@ -48,7 +50,7 @@ func (k *socket) handle(ctx context.Context, text []byte) {
 		k.send(frame{bytes: k.failed(ctx, m, err)})
 		return
 	}
-	a, known := actions[m.Action]
+	a, known := k.repertoire()[m.Action]
 	if !known {
 		k.send(frame{bytes: k.failed(ctx, m, badRequest("Action: there is no %q", m.Action))})
 		return
@@ -58,7 +60,7 @@ func (k *socket) handle(ctx context.Context, text []byte) {
 		k.send(frame{bytes: answer})
 		return
 	}
-	answer, first, mismatch := k.process.answered.begin(m.RequestID, m.Action, k, time.Now())
+	answer, first, mismatch := k.memory().begin(m.RequestID, m.Action, k, time.Now())
 	switch {
 	case mismatch:
 		k.send(frame{bytes: k.failed(ctx, m, badRequest("RequestId: it was used for another action"))})
@@ -71,7 +73,7 @@ func (k *socket) handle(ctx context.Context, text []byte) {
 		return
 	}
 	answer, status := k.perform(ctx, a, m)
-	waiting := k.process.answered.finish(m.RequestID, answer, status < 500)
+	waiting := k.memory().finish(m.RequestID, answer, status < 500)
 	k.send(frame{bytes: answer})
 	for _, other := range waiting {
 		other.sendAside(frame{bytes: answer})
@@ -85,12 +87,43 @@ func (k *socket) perform(ctx context.Context, a action, m inbound) (answer []byt
 			answer, status = k.failed(ctx, m, fmt.Errorf("panic: %v\n%s", v, debug.Stack())), http.StatusInternalServerError
 		}
 	}()
-	more, err := a.do(ctx, k.server, k.process, m)
+	more, err := k.carryOut(ctx, a, m)
 	if err != nil {
 		f := k.fault(ctx, m, err)
 		return k.failed(ctx, m, f), f.status
 	}
 	return encode(envelope{Action: m.Action, RequestID: m.RequestID, StatusCode: http.StatusOK}, more), http.StatusOK
+}
+
+// repertoire is what may be asked for on a socket.
+func (k *socket) repertoire() map[string]action {
+	if k.agent != nil {
+		return agentActions
+	}
+	return actions
+}
+
+func (k *socket) carryOut(ctx context.Context, a action, m inbound) (any, error) {
+	if k.agent != nil {
+		return a.agent(ctx, k.server, k, m)
+	}
+	return a.do(ctx, k.server, k.process, m)
+}
+
+// memory has the answers to requests on this socket and others of whose it is.
+func (k *socket) memory() *memory {
+	if k.agent != nil {
+		return &k.agent.agent.answered
+	}
+	return &k.process.answered
+}
+
+// names say in logs whose a socket is.
+func (k *socket) names() []slog.Attr {
+	if k.agent != nil {
+		return []slog.Attr{slog.String("fleet_id", string(k.agent.who.Fleet)), slog.String("compute", string(k.agent.who.Name))}
+	}
+	return []slog.Attr{slog.String("fleet_id", string(k.process.fleet)), slog.String("process_id", k.process.id)}
 }
 
 // failed makes the answer to a request that failed.
@@ -108,12 +141,10 @@ func (k *socket) fault(ctx context.Context, m inbound, err error) *failure {
 	if e, ok := errors.AsType[smithy.APIError](err); ok && e.ErrorFault() != smithy.FaultServer {
 		return &failure{statusOf(e), e.ErrorMessage()}
 	}
-	k.server.Logger.LogAttrs(ctx, slog.LevelError, "process request failed",
+	k.server.Logger.LogAttrs(ctx, slog.LevelError, "socket's request failed", append(k.names(),
 		slog.String("action", m.Action),
 		slog.String("request_id", m.RequestID),
-		slog.String("fleet_id", string(k.process.fleet)),
-		slog.String("process_id", k.process.id),
-		slog.Any("error", err))
+		slog.Any("error", err))...)
 	return &failure{http.StatusInternalServerError, "An internal error occurred. The server's log has it under request id " + m.RequestID + "."}
 }
 

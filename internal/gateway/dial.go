@@ -21,12 +21,16 @@ import (
 // sigV4 is the value of Authorization of a query that is signed instead (1.3).
 const sigV4 = "SigV4"
 
-// ServeHTTP takes a server process in: any GET with Upgrade: websocket, on any path but the
-// agents'. It answers 101, or a plain status and a line of text that says why not.
+// ServeHTTP takes a server process in, or AWS's agent of a compute, which names no process:
+// any GET with Upgrade: websocket, on any path but that of our own agents. It answers 101, or a plain status and a line of text that says why not.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.init()
 	if r.URL.Path == hostmsg.Path {
 		s.serveHost(w, r)
+		return
+	}
+	if isAgent(r) {
+		s.serveAgent(w, r)
 		return
 	}
 	patience := handshakeTime
@@ -60,10 +64,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // admit decides whether a dial is let in, and whose it is.
 func (s *Server) admit(ctx context.Context, r *http.Request) (compute.Process, error) {
-	s.mu.Lock()
-	closing := s.closing
-	s.mu.Unlock()
-	if closing {
+	if s.isClosing() {
 		return compute.Process{}, &refusal{http.StatusServiceUnavailable, "the server restarts"}
 	}
 	if err := checkUpgrade(r); err != nil {
@@ -82,6 +83,12 @@ func (s *Server) admit(ctx context.Context, r *http.Request) (compute.Process, e
 		return p, &refusal{http.StatusForbidden, "X-Amz-Date: too far from now, and no live process dialled with this signature"}
 	}
 	return p, err
+}
+
+func (s *Server) isClosing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
 }
 
 // refusal is a handshake's answer other than 101.
@@ -145,8 +152,6 @@ func (s *Server) dialOf(ctx context.Context, q url.Values) (compute.Dial, error)
 		SDKLanguage:      q.Get("sdkLanguage"),
 	}
 	switch {
-	case d.ProcessID == "" && q.Has("ComputeName"):
-		return d, &refusal{http.StatusNotImplemented, "this is the GameLift Agent's protocol, which is not offered; game servers connect with pID"}
 	case d.ProcessID == "":
 		return d, &refusal{http.StatusBadRequest, "pID: missing"}
 	case d.Fleet == "":
@@ -214,7 +219,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	query := r.URL.Query()
 	s.Logger.LogAttrs(r.Context(), slog.LevelWarn, "process refused",
 		slog.String("fleet_id", query.Get("FleetId")),
-		slog.String("compute", query.Get("ComputeId")),
+		slog.String("compute", query.Get("ComputeId")+query.Get("ComputeName")),
 		slog.String("process_id", query.Get("pID")),
 		slog.String("remote", r.RemoteAddr),
 		slog.Int("status", status),

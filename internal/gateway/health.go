@@ -74,9 +74,9 @@ func (s *Server) execute(now time.Time) {
 	for _, d := range due {
 		switch d.why {
 		case giveWay:
-			d.socket.dismiss(ws.StatusNormalClosure, "a newer connection of the process has taken over")
+			d.socket.dismiss(ws.StatusNormalClosure, "a newer connection has taken over")
 		case leave:
-			d.socket.dismiss(ws.StatusNormalClosure, "the process has ended")
+			d.socket.dismiss(ws.StatusNormalClosure, "the process has ended, or its compute is gone")
 		case cutOff:
 			_ = d.socket.conn.Close()
 		}
@@ -187,6 +187,13 @@ func (s *Server) forget(now time.Time) {
 			continue
 		}
 		p.answered.forget(now)
+	}
+	for key, a := range s.agents {
+		if a.current == nil && now.Sub(a.gone) > forgetTime {
+			delete(s.agents, key)
+			continue
+		}
+		a.answered.forget(now)
 	}
 	for key := range s.dirty {
 		if s.processes[key] == nil {

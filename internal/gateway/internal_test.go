@@ -190,7 +190,25 @@ func (s *socketServer) pipe() net.Conn {
 	return theirs
 }
 
-// FuzzMessage sends any text in fragments of any size. It gets exactly one answer, which
+// agentPipe is the agent's end of a new socket of the compute's agent, and our end.
+func (s *socketServer) agentPipe() (net.Conn, *socket) {
+	token, err := s.Computes.GetComputeAuthToken(context.Background(), &gamelift.GetComputeAuthTokenInput{FleetId: new(string(s.fleet)), ComputeName: new("laptop")})
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	a, err := s.Computes.ConnectAgent(context.Background(), compute.Dial{Compute: "laptop", Fleet: s.fleet, AuthToken: *token.AuthToken}, time.Now())
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	ours, theirs := net.Pipe()
+	k := &socket{server: s.Server, conn: ours, agent: &agentLink{who: a, beat: time.Now(), wards: map[string]*ward{}}}
+	k.heard.Store(time.Now().UnixNano())
+	s.agentArrived(k)
+	go k.serve()
+	return theirs, k
+}
+
+// FuzzMessage sends any text in fragments of any size, as a process or as an agent. It gets exactly one answer, which
 // names the request, or the close code that its bytes deserve.
 func FuzzMessage(f *testing.F) {
 	for _, text := range []string{
@@ -206,17 +224,27 @@ func FuzzMessage(f *testing.F) {
 		`{"Action":"GetComputeCertificate","RequestId":"r10"}`,
 		`{"Action":"GetFleetRoleCredentials","RequestId":"r11","RoleArn":"arn","RoleSessionName":"x"}`,
 		`{"Action":"TerminateServerProcess","RequestId":"r12"}`,
+		`{"Action":"SendHeartbeat","RequestId":"r13","Status":"Initializing","ProcessList":["a","a","b\u0000"],"HeartbeatTimeMillis":1}`,
+		`{"Action":"SendHeartbeat","RequestId":"r14","Status":null,"ProcessList":null,"HeartbeatTimeMillis":"x"}`,
+		`{"Action":"DescribeRuntimeConfiguration","RequestId":"r15"}`,
+		`{"Action":"NotifyServerProcessTermination","RequestId":"r16","ProcessId":"p","EventCode":null,"TerminationReason":"NORMAL_TERMINATION"}`,
+		`{"action":"NotifyServerProcessTermination","requestid":"r17","processid":"q","eventcode":"SERVER_PROCESS_CRASHED"}`,
 		`{"action":"x","REQUESTID":"\ud800<&>","Action":"y"}`,
 		"\xff", ``, `{}`, `[]`, `null`, `"`, `{"Action":1,"RequestId":2}`,
 	} {
-		f.Add(text, 7)
+		f.Add(text, 7, false)
+		f.Add(text, 7, true)
 	}
 	s := newSocketServer(f)
-	f.Fuzz(func(t *testing.T, text string, size int) {
+	f.Fuzz(func(t *testing.T, text string, size int, agent bool) {
 		if size < 1 || len(text)/size > 100 {
 			size = 1 + len(text)
 		}
 		c := s.pipe()
+		if agent {
+			_ = c.Close()
+			c, _ = s.agentPipe()
+		}
 		defer c.Close()
 		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 		go sendPieces(c, []byte(text), size)

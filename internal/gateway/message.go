@@ -10,8 +10,8 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// inbound is any message from a server process: all members of all actions, as SDKs spell
-// them (3). Keys match in any case. A nil pointer is a member that was left out or null,
+// inbound is any message from a server process or an agent: all members of all actions, as
+// SDKs spell them (3, 8.3). Keys match in any case. A nil pointer is a member that was left out or null,
 // which C# and C++ mean to be the same (6).
 type inbound struct {
 	Action    string
@@ -36,6 +36,13 @@ type inbound struct {
 	PlayerSessionStatusFilter string
 	NextToken                 string
 	Limit                     *int32
+
+	// What AWS's agent sends (8.3)
+	Status            string
+	ProcessList       []string
+	ProcessID         string `json:"ProcessId"`
+	EventCode         string
+	TerminationReason string
 
 	// StartMatchBackfill, StopMatchBackfill
 	TicketID                    string `json:"TicketId"`

@@ -96,6 +96,10 @@ func (p *process) connected(is compute.Process, now time.Time, back bool) {
 
 // departed forgets a socket. When it was its process's current one, the room is told.
 func (s *Server) departed(k *socket) {
+	if k.agent != nil {
+		s.agentDeparted(k)
+		return
+	}
 	now := time.Now()
 	p := k.process
 	s.mu.Lock()
@@ -136,9 +140,7 @@ func (s *Server) current(key store.Key) *socket {
 
 // logDropped logs that a socket was dropped.
 func (s *Server) logDropped(k *socket, why string) {
-	s.Logger.LogAttrs(s.base, slog.LevelWarn, "socket dropped",
-		slog.String("fleet_id", string(k.process.fleet)),
-		slog.String("process_id", k.process.id),
+	s.Logger.LogAttrs(s.base, slog.LevelWarn, "socket dropped", append(k.names(),
 		slog.Any("remote", k.conn.RemoteAddr()),
-		slog.String("reason", why))
+		slog.String("reason", why))...)
 }

@@ -66,6 +66,10 @@ type Server struct {
 	hostSockets map[*hostSocket]struct{}  // all agents' sockets
 	dirtyHosts  map[store.Key]struct{}    // hosts that something may wait for
 	pokedHosts  chan struct{}             // of capacity 1: there is something in dirtyHosts
+
+	agents      map[store.Key]*agent   // AWS's own, by compute
+	dirtyAgents map[store.Key]struct{} // computes whose agent may have to hear something
+	pokedAgents chan struct{}          // of capacity 1: there is something in dirtyAgents
 }
 
 // Times and sizes of the protocol's rules.
@@ -124,7 +128,9 @@ func (s *Server) init() {
 		s.suspects = map[store.Key]struct{}{}
 		s.hostSockets = map[*hostSocket]struct{}{}
 		s.hosts, s.dirtyHosts, s.pokedHosts = map[store.Key]*hostSocket{}, map[store.Key]struct{}{}, make(chan struct{}, 1)
+		s.agents, s.dirtyAgents, s.pokedAgents = map[store.Key]*agent{}, map[store.Key]struct{}{}, make(chan struct{}, 1)
 		s.unlisten = []func(){
+			s.DB.Subscribe(compute.ChannelAgent, s.agentNote),
 			s.DB.Subscribe(host.Channel, s.hostNote),
 			s.DB.Subscribe(compute.ChannelProcess, s.inboxNote),
 			s.DB.Subscribe(compute.ChannelEnded, s.endedNote),
@@ -137,6 +143,7 @@ type Stats struct {
 	Sockets    int // open now
 	Processes  int // known now, connected or not long gone
 	Hosts      int // whose agents are connected now
+	Agents     int // AWS's own that are connected now
 	Running    int // requests under way now
 	Accepted   int64
 	Refused    int64 // handshakes not answered with 101
@@ -160,9 +167,10 @@ func (s *Server) Stats() Stats {
 	s.mu.Lock()
 	sockets, processes, hosts := len(s.sockets), len(s.processes), len(s.hosts)
 	s.mu.Unlock()
+	agents := len(s.agentSockets())
 	c := &s.counts
 	return Stats{
-		Sockets: sockets, Processes: processes, Hosts: hosts, Running: int(c.running.Load()),
+		Sockets: sockets, Processes: processes, Hosts: hosts, Agents: agents, Running: int(c.running.Load()),
 		Accepted: c.accepted.Load(), Refused: c.refused.Load(), Superseded: c.superseded.Load(),
 		Requests: c.requests.Load(), Replayed: c.replayed.Load(), Failed: c.failed.Load(),
 		Pushes: c.pushes.Load(), Returned: c.returned.Load(),
@@ -178,6 +186,7 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Go(func() { s.watch(ctx) })
 	wg.Go(func() { s.reconcile(ctx) })
 	wg.Go(func() { s.deliverHosts(ctx) })
+	wg.Go(func() { s.deliverAgents(ctx) })
 	wg.Wait()
 	return nil
 }

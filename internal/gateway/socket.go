@@ -25,7 +25,8 @@ const statusServiceRestart ws.StatusCode = 1012
 // two bytes; buffers are borrowed for as long as a message takes.
 type socket struct {
 	server  *Server
-	process *process
+	process *process   // whose it is; nil: agent's
+	agent   *agentLink // whose it is; nil: process's
 	conn    net.Conn
 	dial    int64 // its number among those of its process, as the room counts them
 

@@ -34,7 +34,11 @@ func TestDialsThatAreRefused(t *testing.T) {
 		reason string
 	}{
 		"no process":     {func(q url.Values) { q.Del("pID") }, 400, "pID"},
-		"an agent":       {func(q url.Values) { q.Del("pID"); q.Set("ComputeName", "laptop") }, 501, "Agent"},
+		"an agent":       {func(q url.Values) { q.Del("pID"); q.Set("ComputeName", "laptop"); q.Del("Authorization") }, 401, "Authorization"},
+		"agent's token":  {func(q url.Values) { q.Del("pID"); q.Set("ComputeName", "laptop"); q.Set("Authorization", "x") }, 403, "token"},
+		"agent's fleet":  {func(q url.Values) { q.Del("pID"); q.Set("ComputeName", "laptop"); q.Del("FleetId") }, 400, "FleetId"},
+		"agent's name":   {func(q url.Values) { q.Del("pID"); q.Set("ComputeName", "") }, 400, "ComputeName"},
+		"agent unknown":  {func(q url.Values) { q.Del("pID"); q.Set("ComputeName", "desktop") }, 404, "compute"},
 		"no fleet":       {func(q url.Values) { q.Del("FleetId") }, 400, "FleetId"},
 		"no compute":     {func(q url.Values) { q.Del("ComputeId") }, 400, "ComputeId"},
 		"no token":       {func(q url.Values) { q.Del("Authorization") }, 401, "Authorization"},
@@ -53,8 +57,8 @@ func TestDialsThatAreRefused(t *testing.T) {
 			t.Errorf("%s: %v, want status %d that names %s", name, err, c.status, c.reason)
 		}
 	}
-	if s := y.Stats(); s.Accepted != 0 || s.Refused != 11 {
-		t.Errorf("stats %+v, want 11 refused", s)
+	if s := y.Stats(); s.Accepted != 0 || s.Refused != 15 {
+		t.Errorf("stats %+v, want 15 refused", s)
 	}
 }
 
