@@ -182,6 +182,33 @@ func TestScaleIn(t *testing.T) {
 	})
 }
 
+// TestALaunchThatCrossesAStop: a process that an agent launched before it heard that the
+// instance is to stop was not asked to end with the others. It is killed as soon as it is
+// ready, so that the instance does not wait for it.
+func TestALaunchThatCrossesAStop(t *testing.T) {
+	each(t, func(r *rooms) {
+		f := r.fleet(nil)
+		a := r.join("a", here, 10)
+		r.settle()
+		var b *box
+		for _, b = range a.runs {
+		}
+		r.capacity(f, here, 0)
+		must(t, r.Pass(t.Context()))
+		late := a.launch(b)
+		a.got = nil
+		r.settle()
+		var killed []string
+		for _, m := range a.got {
+			if k, ok := m.(*hostmsg.Kill); ok && k.Reason == hostmsg.ExitShutdown {
+				killed = append(killed, k.Process)
+			}
+		}
+		same(t, "killed", strings.Join(killed, " "), late.ProcessID)
+		same(t, "instances", r.shape(), "a:0")
+	})
+}
+
 // TestDeletion: a deleted fleet's instances end, protected or not, and then the fleet is gone.
 func TestDeletion(t *testing.T) {
 	each(t, func(r *rooms) {

@@ -397,6 +397,9 @@ func (s *Service) Noted(tx *store.Tx, p compute.Process, n compute.Note, why com
 			return err
 		}
 		m = &hostmsg.Registered{Instance: i.id, Process: p.ProcessID, LogPaths: p.LogPaths}
+		if i.ending() { // the agent launched it before it heard of that: it was not among those that were asked to end
+			m = endMessage(p, compute.Shutdown)
+		}
 	case compute.NoteEnding, compute.NoteKill:
 		m = endMessage(p, why)
 	default:
