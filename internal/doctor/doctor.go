@@ -71,8 +71,15 @@ func (d *Doctor) Check(ctx context.Context, said func(Result)) bool {
 		name string
 		f    func(context.Context) Result
 	}{
-		{"server", d.Server}, {"clock", d.Clock}, {"websocket", d.WebSocket}, {"credentials", d.Credentials}, {"region", d.RegionMatches},
-		{"fleet", d.FleetIsThere}, {"computes", d.Computes}, {"games", d.Games}, {"environment", d.Environment},
+		{"server", d.Server},
+		{"clock", d.Clock},
+		{"websocket", d.WebSocket},
+		{"credentials", d.Credentials},
+		{"region", d.RegionMatches},
+		{"fleet", d.FleetIsThere},
+		{"computes", d.Computes},
+		{"games", d.Games},
+		{"environment", d.Environment},
 	} {
 		limit, cancel := context.WithTimeout(ctx, patience)
 		r := c.f(limit)

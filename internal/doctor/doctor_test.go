@@ -3,6 +3,7 @@ package doctor_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -112,10 +113,7 @@ func TestAWellServer(t *testing.T) {
 		"GAMELIFT_SDK_AUTH_TOKEN":    {"", "neither GAMELIFT_SDK_AUTH_TOKEN"},
 		"GAMELIFT_REGION":            {"eu-west-1", "set GAMELIFT_REGION=us-west-2"},
 	} {
-		changed := map[string]string{}
-		for k, v := range env {
-			changed[k] = v
-		}
+		changed := maps.Clone(env)
 		changed[name] = c.value
 		well, by := found(t, visit(s, changed))
 		wants(t, by, "environment", doctor.Wrong, c.said)

@@ -105,18 +105,18 @@ func (t *Table) Write(w io.Writer) error {
 			widths[i] = max(widths[i], width(cell))
 		}
 	}
-	var b strings.Builder
+	var b, line strings.Builder
 	for _, row := range rows {
-		line := ""
+		line.Reset()
 		for i, cell := range row {
 			gap := strings.Repeat(" ", widths[i]-width(cell))
 			if t.right[i] {
-				line += gap + cell + "  "
+				line.WriteString(gap + cell + "  ")
 			} else {
-				line += cell + gap + "  "
+				line.WriteString(cell + gap + "  ")
 			}
 		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

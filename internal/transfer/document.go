@@ -232,8 +232,9 @@ func empty(v reflect.Value) bool {
 		return v.IsNil() || v.Elem().Kind() == reflect.Struct && len(members(v.Elem())) == 0
 	case reflect.Slice, reflect.Map:
 		return v.Len() == 0
+	default:
+		return v.IsZero()
 	}
-	return v.IsZero()
 }
 
 func bare(v reflect.Value) reflect.Value {

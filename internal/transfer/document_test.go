@@ -25,7 +25,8 @@ func TestEveryTextComesBack(t *testing.T) {
 func again(t interface {
 	Helper()
 	Fatalf(string, ...any)
-}, d Document) {
+}, d Document,
+) {
 	t.Helper()
 	for _, text := range [][]byte{d.YAML(), d.JSON()} {
 		got, err := Parse(text)
