@@ -938,6 +938,11 @@ func TestTargetTracking(t *testing.T) {
 		check(t, err)
 		settles := func(want int) {
 			t.Helper()
+			defer func() {
+				if t.Failed() {
+					t.Logf("instances %v, %d processes, game processes %v; the events:\n%s", w.instances(t), *w.utilization(t).ActiveServerProcessCount, games(s.data), strings.Join(w.story(t), "\n"))
+				}
+			}()
 			within(t, time.Minute, fmt.Sprintf("%d instances are ACTIVE, two processes each", want), func() bool {
 				all := w.instances(t)
 				return len(all[types.InstanceStatusActive]) == want && len(all) == 1 && int(*w.utilization(t).ActiveServerProcessCount) == 2*want
