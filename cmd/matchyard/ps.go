@@ -39,10 +39,11 @@ func (p *psCmd) Run(ctx context.Context, out *stdout) error {
 		return err
 	}
 	for {
-		if err := p.once(ctx, c, out); err != nil || !p.Watch {
-			if p.Watch && ctx.Err() != nil {
-				return nil // that is how it ends
-			}
+		err := p.once(ctx, c, out)
+		if p.Watch && ctx.Err() != nil {
+			return nil // that is how it ends
+		}
+		if err != nil || !p.Watch {
 			return err
 		}
 		select {

@@ -66,7 +66,7 @@ func (k *remoteKeyring) save(ctx context.Context) (io.ReadCloser, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, nil //nolint:nilerr,nilnil // no server has the database open
+		return nil, nil //nolint:nilnil // no server has the database open
 	}
 	if answer.StatusCode != http.StatusOK {
 		return nil, errors.Join(fmt.Errorf("the running server answers %s; is it of an older version?", answer.Status), answer.Body.Close())
