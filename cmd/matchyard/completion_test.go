@@ -37,7 +37,7 @@ func TestCompletion(t *testing.T) {
 			word, _, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
 			got = append(got, word)
 		}
-		for _, want := range strings.FieldsSeq(c.want) {
+		for want := range strings.FieldsSeq(c.want) {
 			if !slices.Contains(got, want) {
 				t.Errorf("%q: %q lacks %s (exit code %d: %s)", c.words, got, want, code, errs)
 			}
