@@ -73,13 +73,16 @@ type AgentView struct {
 	// Superseded says that the agent has another connection, GivenUp that it has none any more:
 	// it was away for too long, or has shut down.
 	Superseded, GivenUp bool
-	// Processes are those of the compute that have not ended, and those asked for.
+	// Processes are those of the compute that have not ended, those that ended lately, and
+	// those asked for.
 	Processes []Ended
+	// At is when this was read.
+	At time.Time
 }
 
 // AgentTx reads what a compute's agent must know; of processes that have ended only those
-// with the given ids.
-func (s *Service) AgentTx(tx *store.Tx, a Agent, ids []string) (AgentView, error) {
+// with the given ids and those that ended after an instant.
+func (s *Service) AgentTx(tx *store.Tx, a Agent, ids []string, after time.Time) (AgentView, error) {
 	var dial int64
 	var seen *int64
 	err := tx.QueryRow(`SELECT dial, seen_at FROM compute_agent WHERE compute = $1`, a.Compute).Scan(&dial, &seen)
@@ -92,8 +95,9 @@ func (s *Service) AgentTx(tx *store.Tx, a Agent, ids []string) (AgentView, error
 	if dial != a.Dial || seen == nil {
 		return AgentView{Superseded: dial != a.Dial, GivenUp: dial == a.Dial}, nil
 	}
-	list, err := processesWhere(tx, `compute = $1 AND (status <> $2 OR `+tx.In("process_id", 3)+`)`, a.Compute, StatusEnded, store.List(tx, ids))
-	return AgentView{Processes: list}, err
+	list, err := processesWhere(tx, `compute = $1 AND (status <> $2 OR ended_at > $4 OR `+tx.In("process_id", 3)+`)`,
+		a.Compute, StatusEnded, store.List(tx, ids), after.UnixMilli())
+	return AgentView{Processes: list, At: tx.Now}, err
 }
 
 // AgentExited records that an agent reports the end of a process of its compute: one that

@@ -27,7 +27,7 @@ func (r *rooms) view(a compute.Agent, ids ...string) compute.AgentView {
 	r.t.Helper()
 	var v compute.AgentView
 	must(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) (err error) {
-		v, err = r.AgentTx(tx, a, ids)
+		v, err = r.AgentTx(tx, a, ids, r.clock.Now())
 		return err
 	}))
 	return v
@@ -127,6 +127,15 @@ func TestAgentView(t *testing.T) {
 		v = r.view(a, "q", "r", "other")
 		if len(v.Processes) != 2 || v.Processes[1].ProcessID != "q" || v.Processes[1].Why != compute.Unhealthy {
 			t.Errorf("view %+v, want p and the end of q", v)
+		}
+		r.clock.Advance(time.Second)
+		must(t, r.End(t.Context(), r.ready("one", "s").Key, compute.Forced))
+		must(t, r.DB.Read(t.Context(), func(tx *store.Tx) (err error) {
+			v, err = r.AgentTx(tx, a, nil, r.clock.Now().Add(-time.Second))
+			return err
+		}))
+		if len(v.Processes) != 2 || v.Processes[1].ProcessID != "s" || !v.At.Equal(r.clock.Now()) {
+			t.Errorf("view %+v, want p and what ended within a second", v)
 		}
 		must(t, r.AgentExited(t.Context(), compute.Exit{Compute: a.Compute, ProcessID: "p", Why: compute.Crashed}))
 		same(t, "p", r.read(p).Status, compute.StatusEnded)

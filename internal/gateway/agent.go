@@ -35,8 +35,9 @@ const (
 	agentShutdown = 8 * time.Minute
 	// agentExit is how long a process may take from ProcessEnding to its exit (5).
 	agentExit     = 30 * time.Second
-	agentTakeMost = 64   // agents that are read for in one transaction
-	maxListed     = 5000 // processes of one heartbeat
+	agentSlack    = 30 * time.Second // more than a transaction takes
+	agentTakeMost = 64               // agents that are read for in one transaction
+	maxListed     = 5000             // processes of one heartbeat
 
 	// noLogs stands where a game named no log path: an agent takes a process for initialized
 	// only when there is one, and uploads none that is not below its game folder.
@@ -59,6 +60,7 @@ type agentLink struct {
 	beat     time.Time        // of the last heartbeat
 	listed   []string         // the processes that it named
 	wards    map[string]*ward // by process id
+	read     time.Time        // when the news of this socket was last read, in the rooms' time
 	ending   bool             // StartComputeTermination was sent
 	finished bool             // it said that it has shut down
 	dropped  bool
@@ -71,6 +73,8 @@ type ward struct {
 	exitBy     time.Time // it called ProcessEnding; zero: it did not
 	killed     time.Time // when ForceExitServerProcess was last sent
 	gone       bool      // the agent has reported its end
+	done       bool      // gone, or killed
+	doneAt     time.Time // since when, in the rooms' time
 }
 
 // agentActions are all that an agent asks for (8.3).
@@ -212,7 +216,7 @@ func sendHeartbeat(ctx context.Context, s *Server, k *socket, m inbound) (any, e
 	l.heartbeat(m.ProcessList, m.Status == "Terminated")
 	var v compute.AgentView
 	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		v, err = s.Computes.AgentTx(tx, l.who, m.ProcessList)
+		v, err = s.Computes.AgentTx(tx, l.who, m.ProcessList, tx.Now)
 		return err
 	})
 	if err != nil {
@@ -232,7 +236,8 @@ func sendHeartbeat(ctx context.Context, s *Server, k *socket, m inbound) (any, e
 	return out, nil
 }
 
-// heartbeat takes in what an agent runs. What has ended and is not among it is forgotten.
+// heartbeat takes in what an agent runs. What ended a while ago and is not among it is
+// forgotten.
 func (l *agentLink) heartbeat(listed []string, finished bool) {
 	runs := make(map[string]bool, len(listed))
 	for _, id := range listed {
@@ -242,7 +247,7 @@ func (l *agentLink) heartbeat(listed []string, finished bool) {
 	defer l.mu.Unlock()
 	l.beat, l.listed, l.finished = time.Now(), listed, l.finished || finished
 	for id, w := range l.wards {
-		if !runs[id] && (w.gone || !w.killed.IsZero()) {
+		if !runs[id] && w.done && l.read.Sub(w.doneAt) > 2*agentSlack {
 			delete(l.wards, id)
 		}
 	}
@@ -272,17 +277,20 @@ func (l *agentLink) sortOut(listed []string, known []compute.Ended) (unhealthy, 
 	return unhealthy, unregistered
 }
 
-// interest are the processes whose ends an agent must hear of.
-func (l *agentLink) interest() []string {
+// interest are the processes whose ends an agent must hear of, and since when it must of all.
+func (l *agentLink) interest(now time.Time) (ids []string, since time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ids := slices.Clone(l.listed)
+	if l.read.IsZero() {
+		l.read = now
+	}
+	ids = slices.Clone(l.listed)
 	for id, w := range l.wards {
-		if !w.gone && w.killed.IsZero() {
+		if !w.done {
 			ids = append(ids, id)
 		}
 	}
-	return ids
+	return ids, l.read.Add(-agentSlack)
 }
 
 // agentProcess is an entry of a runtime configuration on this wire.
@@ -364,13 +372,22 @@ func notifyServerProcessTermination(ctx context.Context, s *Server, k *socket, m
 	}
 	k.agent.mu.Lock()
 	defer k.agent.mu.Unlock()
-	k.agent.ward(m.ProcessID).gone = true
+	w := k.agent.ward(m.ProcessID)
+	w.gone = true
+	k.agent.finish(w)
 	return nil, nil
 }
 
 // processID tells whether a text can name a process: UUIDs do, as agents make them.
 func processID(id string) bool {
 	return id != "" && len(id) <= 256 && !strings.ContainsFunc(id, unicode.IsControl)
+}
+
+// finish is called under l.mu.
+func (l *agentLink) finish(w *ward) {
+	if !w.done {
+		w.done, w.doneAt = true, l.read
+	}
 }
 
 // ward is called under l.mu.
@@ -488,7 +505,8 @@ func (s *Server) tellAgents(ctx context.Context, to []*socket) bool {
 }
 
 func (s *Server) newsTx(tx *store.Tx, l *agentLink) (n agentNews, err error) {
-	if n.AgentView, err = s.Computes.AgentTx(tx, l.who, l.interest()); err != nil {
+	ids, since := l.interest(tx.Now)
+	if n.AgentView, err = s.Computes.AgentTx(tx, l.who, ids, since); err != nil {
 		return n, err
 	}
 	var hosting []store.Key
@@ -523,6 +541,7 @@ func (s *Server) tell(k *socket, n agentNews, now time.Time) {
 		s.agentMoved(k, 0)
 		return
 	}
+	l.read = n.At
 	for _, p := range n.Processes {
 		w := l.ward(p.ProcessID)
 		switch {
@@ -567,6 +586,7 @@ func (k *socket) ended(w *ward, p compute.Ended, now time.Time) {
 
 func (k *socket) kill(w *ward, id, reason string, now time.Time) {
 	w.killed = now
+	k.agent.finish(w)
 	k.pushAgent(agentPush{Action: "ForceExitServerProcess", ProcessID: id, TerminationReason: reason})
 }
 

@@ -59,6 +59,13 @@ func TestAgentKillsWhatDoesNotExit(t *testing.T) {
 	if m := hearsPush(t, c); m.Action != "ForceExitServerProcess" || m.ProcessID != "stays" || m.TerminationReason != "SERVER_PROCESS_PROCESS_EXIT_TIMEOUT" {
 		t.Errorf("heard %+v, want that one which stays is killed", m)
 	}
+	k.agent.heartbeat(nil, false)
+	if w := k.agent.wards; len(w) != 2 {
+		t.Errorf("remembered %v, want both for a while", w)
+	}
+	for _, w := range k.agent.wards {
+		w.doneAt = w.doneAt.Add(-3 * agentSlack)
+	}
 	k.agent.heartbeat([]string{"leaves"}, false)
 	if w := k.agent.wards; len(w) != 1 || !w["leaves"].gone {
 		t.Errorf("remembered %v, want only what the agent still names", w)
