@@ -41,9 +41,9 @@ func (p *psCmd) Run(ctx context.Context, out *stdout) error {
 	for {
 		err := p.once(ctx, c, out)
 		if p.Watch && ctx.Err() != nil {
-			return nil // that is how it ends
+			err = nil // that is how it ends
 		}
-		if err != nil || !p.Watch {
+		if err != nil || !p.Watch || ctx.Err() != nil {
 			return err
 		}
 		select {

@@ -160,41 +160,41 @@ func (p *Pool) without(skip []int) *Pool {
 // focusOn keeps of the rows those that could meet the ticket at some level, so that the
 // index of a search around it alone stays small. What the whole pool decides about the
 // search, its size and the levels in it, stays as it is.
-func (q *Pool) focusOn(row int32, rows []int32, now time.Time) *focus {
-	f := &focus{size: len(rows), present: make([]int, len(q.prog.levels)), reach: everywhere}
+func (p *Pool) focusOn(row int32, rows []int32, now time.Time) *focus {
+	f := &focus{size: len(rows), present: make([]int, len(p.prog.levels)), reach: everywhere}
 	for _, r := range rows {
-		f.present[q.levelAt(r, now)]++
+		f.present[p.levelAt(r, now)]++
 	}
 	reach := func(r int32) (set places) {
-		for _, col := range q.prog.shape.latencies {
-			set = set.or(q.reachable(r, col))
+		for _, col := range p.prog.shape.latencies {
+			set = set.or(p.reachable(r, col))
 		}
 		return set
 	}
-	if q.prog.shape.byPlace {
+	if p.prog.shape.byPlace {
 		f.reach = reach(row)
 	}
-	col, lo, hi := q.prog.shape.window, math.Inf(-1), math.Inf(1)
+	col, lo, hi := p.prog.shape.window, math.Inf(-1), math.Inf(1)
 	if col >= 0 {
 		d := 0.0
-		for _, lv := range q.prog.levels {
+		for _, lv := range p.prog.levels {
 			d = max(d, lv.distance(col))
 		}
-		own := q.cols.ticketNumber(col, row, average)
+		own := p.cols.ticketNumber(col, row, average)
 		lo, hi = own-d, own+d
 	}
-	key, whole := q.equalKey(row)
+	key, whole := p.equalKey(row)
 	for _, r := range rows {
 		if r != row {
-			if k, ok := q.equalKey(r); !whole || !ok || k != key {
+			if k, ok := p.equalKey(r); !whole || !ok || k != key {
 				continue
 			}
 			if col >= 0 {
-				if v := q.cols.ticketNumber(col, r, average); v < lo || v > hi {
+				if v := p.cols.ticketNumber(col, r, average); v < lo || v > hi {
 					continue
 				}
 			}
-			if q.prog.shape.byPlace && f.reach.and(reach(r)).empty() {
+			if p.prog.shape.byPlace && f.reach.and(reach(r)).empty() {
 				continue
 			}
 		}
@@ -204,20 +204,20 @@ func (q *Pool) focusOn(row int32, rows []int32, now time.Time) *focus {
 }
 
 // matchAround looks for a match around the ticket among the rows, or those in focus.
-func (q *Pool) matchAround(row int32, rows []int32, f *focus, now time.Time, closest int) (*Match, bool) {
+func (p *Pool) matchAround(row int32, rows []int32, f *focus, now time.Time, closest int) (*Match, bool) {
 	if f != nil {
 		rows = f.rows
 	}
-	if col := q.prog.shape.window; col >= 0 && col != q.cols.prog.shape.window {
-		nums := func(r int32) float64 { return q.cols.ticketNumber(col, r, average) }
-		q.byValue = slices.Clone(rows)
-		slices.SortStableFunc(q.byValue, func(a, b int32) int { return cmpFloat(nums(a), nums(b)) })
+	if col := p.prog.shape.window; col >= 0 && col != p.cols.prog.shape.window {
+		nums := func(r int32) float64 { return p.cols.ticketNumber(col, r, average) }
+		p.byValue = slices.Clone(rows)
+		slices.SortStableFunc(p.byValue, func(a, b int32) int { return cmpFloat(nums(a), nums(b)) })
 	}
-	s := q.searcher(rows, f, now)
+	s := p.searcher(rows, f, now)
 	s.closest, s.most = closest, explainTries
 	rank := int32(slices.Index(rows, row))
 	var found bool
-	if q.rs.Large() {
+	if p.rs.Large() {
 		found = s.largeAnchor(rank)
 	} else {
 		found = s.anchor(rank)
@@ -226,7 +226,7 @@ func (q *Pool) matchAround(row int32, rows []int32, f *focus, now time.Time, clo
 		return nil, false
 	}
 	m := s.match()
-	m.roster, m.level = q.rosterOf(s), s.best.level
+	m.roster, m.level = p.rosterOf(s), s.best.level
 	return &m, true
 }
 

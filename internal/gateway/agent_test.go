@@ -137,8 +137,8 @@ func readFrame(r io.Reader) (ws.Frame, error) {
 // is its answer, everything else goes by its Action.
 func (r *robot) takes(text []byte) {
 	var m struct {
-		Action, RequestId, Status                 string //nolint:staticcheck // as on the wire
-		ProcessId, GameSessionId                  string //nolint:staticcheck // as on the wire
+		Action, RequestId, Status                 string
+		ProcessId, GameSessionId                  string
 		TerminationReason                         string
 		LogPaths                                  []string
 		UnhealthyProcesses, UnregisteredProcesses []string
@@ -459,7 +459,10 @@ func TestAgentRunsProcesses(t *testing.T) {
 		check(t, err)
 		r.heard("Action", "ForceExitServerProcess", "ProcessId", one, "TerminationReason", "SERVER_PROCESS_FORCE_TERMINATED")
 		select {
-		case <-p.ended:
+		case err := <-p.ended:
+			if err == nil {
+				t.Error("the game server ended by itself")
+			}
 		case <-time.After(patience):
 			t.Fatal("the game server was not killed")
 		}

@@ -133,12 +133,7 @@ func Decide(now time.Time, l Location, policies []Policy, memories []Memory, s S
 	s = s.orDefaults()
 	best, found := Decision{Desired: l.Desired}, false
 	for i, p := range policies {
-		d, acts := Decision{}, true
-		if p.Target != nil {
-			d = p.target(now, l, &memories[i], s)
-		} else {
-			d, acts = p.rule(now, l, &memories[i], s)
-		}
+		d, acts := p.look(now, l, &memories[i], s)
 		if acts && (!found || d.Desired > best.Desired) {
 			best, found = d, true
 		}
@@ -156,6 +151,14 @@ func Decide(now time.Time, l Location, policies []Policy, memories []Memory, s S
 		return Decision{Desired: l.Desired}
 	}
 	return best
+}
+
+// look is what the policy wants, if it wants anything.
+func (p Policy) look(now time.Time, l Location, m *Memory, s Settings) (d Decision, acts bool) {
+	if p.Target != nil {
+		return p.target(now, l, m, s), true
+	}
+	return p.rule(now, l, m, s)
 }
 
 // rule counts the minutes on the wrong side of the limit, and acts when there are enough.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -124,8 +125,8 @@ func (r *rooms) events(id arn.FleetID) (messages []string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	for i := len(out.Events) - 1; i >= 0; i-- {
-		if e := out.Events[i]; e.EventCode == types.EventCodeFleetScalingEvent {
+	for _, e := range slices.Backward(out.Events) {
+		if e.EventCode == types.EventCodeFleetScalingEvent {
 			messages = append(messages, *e.Message)
 		}
 	}
