@@ -32,7 +32,7 @@ console:
 
 # The console's screens in a browser, on servers with real traffic and with 100,000 rows.
 console-test: tools console
-	$(GO) test -timeout 14m -count=1 -run TestConsole ./conformance
+	CONSOLE_ALL=1 $(GO) test -timeout 14m -count=1 -run TestConsole ./conformance
 
 demo: build
 	@bin/matchyard demo

@@ -18,6 +18,10 @@ import (
 	"github.com/matchyard/matchyard/internal/store"
 )
 
+// consoleInShort are the tests that run with all others; `make console-test` runs every
+// screen on every server, and those that look at how long something takes.
+const consoleInShort = "busy: .*, light|names of players stay text|a view is its link|the keyboard is enough|signs in"
+
 // hostileNames are what players call themselves to harm those who look at them.
 var hostileNames = []string{
 	`<img src=x onerror="window.hacked=1">`, `"><script>window.hacked=1</script>`, `javascript:window.hacked=1`, `{{constructor.constructor('window.hacked=1')()}}`,
@@ -32,6 +36,7 @@ func TestConsole(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a browser takes its time")
 	}
+	t.Parallel()
 	chromium := ""
 	for _, name := range []string{os.Getenv("CHROMIUM"), "/usr/bin/chromium", "chromium", "google-chrome"} {
 		if path, err := exec.LookPath(name); chromium == "" && name != "" && err == nil {
@@ -57,8 +62,11 @@ func TestConsole(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "servers.json")
 	check(t, os.WriteFile(file, text, 0o600))
 	cmd := exec.CommandContext(t.Context(), "node", "node_modules/@playwright/test/cli.js", "test", "--output", filepath.Join(t.TempDir(), "results"))
-	if only := os.Getenv("CONSOLE_ONLY"); only != "" {
+	switch only := os.Getenv("CONSOLE_ONLY"); {
+	case only != "":
 		cmd.Args = append(cmd.Args, "--grep", only)
+	case os.Getenv("CONSOLE_ALL") == "":
+		cmd.Args = append(cmd.Args, "--grep", consoleInShort)
 	}
 	cmd.Dir = "../web"
 	cmd.Env = append(os.Environ(), "MATCHYARD_SERVERS="+file, "CI=")
