@@ -18,8 +18,7 @@ func logServer(t *testing.T, active, late int64, files map[string]string) *httpt
 	t.Helper()
 	type object map[string]any
 	var looks, asked atomic.Int64
-	var s *httptest.Server
-	s = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := func(status int, v object) {
 			text, err := cbor.Marshal(v)
 			if err != nil {
@@ -42,7 +41,7 @@ func logServer(t *testing.T, active, late int64, files map[string]string) *httpt
 				answer(http.StatusBadRequest, object{"__type": "com.amazonaws.gamelift#NotFoundException", "Message": "no log \x1b[31myet"})
 				return
 			}
-			answer(http.StatusOK, object{"PreSignedUrl": s.URL + "/log.zip"})
+			answer(http.StatusOK, object{"PreSignedUrl": "http://" + r.Host + "/log.zip"})
 		case "log.zip":
 			z := zip.NewWriter(w)
 			for _, name := range []string{"a.log", "b.log", "dir/"} {
