@@ -15,6 +15,8 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 BENCH         ?=
 BENCH_SECONDS ?= 5
 FUZZ_SECONDS  ?= 20
+# Many tests wait for processes and sockets: more of them than processors run side by side.
+PARALLEL      ?= 4
 # Modules of their own: programs that must not put their dependencies into the product.
 MODULES := examples/gameserver conformance/oldgo
 
@@ -41,7 +43,7 @@ tools:
 	@scripts/install-test-tools.sh
 
 test: tools console
-	$(GO) test -timeout 14m ./...
+	$(GO) test -parallel $(PARALLEL) -timeout 14m ./...
 
 check: lint tidy generate race
 
@@ -50,7 +52,7 @@ lint:
 	$(TOOL) golangci-lint run ./...
 
 race: tools
-	$(GO) test -race -short -timeout 14m ./...
+	$(GO) test -race -short -parallel $(PARALLEL) -timeout 14m ./...
 
 tidy:
 	$(GO) mod tidy -diff
