@@ -28,7 +28,9 @@ type Hello struct {
 	// Address is where players reach the host's game servers; DNSName may stand beside it.
 	Address string `json:"address"`
 	DNSName string `json:"dnsName,omitempty"`
-	OS      string `json:"os"` // "linux" or "windows"
+	// Beacon is where clients find the host's ping beacon, HOST:PORT; "" when it has none.
+	Beacon string `json:"beacon,omitempty"`
+	OS     string `json:"os"` // "linux" or "windows"
 	// Capacity is how many instances the host takes.
 	Capacity int `json:"capacity"`
 	// Instances are those the agent runs at this moment.
@@ -251,6 +253,95 @@ type Upload struct {
 	URL         string `json:"url"` // absolute, or a path on the server
 }
 
+// Tail asks for the end of the log files of a process, and for what is written to them from
+// then on: the files it named in ProcessReady, and its output. The agent answers with
+// TailFiles and then sends TailText, until TailStop, until the process has ended, or until the
+// tail was not asked for again for TailLease. Asked for again, one that is known goes on as it
+// is; so the server repeats it, and after a new dial the agent goes on where the server says.
+type Tail struct {
+	ID       string `json:"id"` // of the tail, which the server chooses
+	Instance string `json:"instance"`
+	Process  string `json:"process"`
+	// Last is how many bytes of the end of each file come first.
+	Last int64 `json:"last,omitempty"`
+	// From has the files that were read before, and how far. Of others Last bytes come.
+	From []TailPosition `json:"from,omitempty"`
+}
+
+// TailLease is how long a tail lasts that is not asked for again.
+const TailLease = 45 * time.Second
+
+// TailPosition is how far a file was read.
+type TailPosition struct {
+	File   string `json:"file"`          // as TailFiles names it
+	Gen    string `json:"gen,omitempty"` // tells the file from another that took its name
+	Offset int64  `json:"offset"`
+}
+
+// TailStop ends a tail. TailEnd does not follow.
+type TailStop struct {
+	ID string `json:"id"`
+}
+
+// TailFiles answers Tail, each one, and comes again when the files become others.
+type TailFiles struct {
+	ID    string     `json:"id"`
+	Files []TailFile `json:"files"`
+}
+
+// TailFile is a file that is followed, or one that is not and why.
+type TailFile struct {
+	Name string `json:"name"`
+	Note string `json:"note,omitempty"`
+}
+
+// TailOutput is the name of what the process printed, as in log archives.
+const TailOutput = "matchyard/output.log"
+
+// TailText is a piece of a file, at most TailPiece bytes, or a mark between two pieces.
+type TailText struct {
+	ID     string   `json:"id"`
+	File   string   `json:"file,omitempty"` // "" in TailCurrent
+	Gen    string   `json:"gen,omitempty"`
+	Offset int64    `json:"offset"` // of the first byte of Data; behind the mark
+	Data   []byte   `json:"data,omitempty"`
+	Mark   TailMark `json:"mark,omitempty"`
+	// Bytes is how many were left out, in TailGap.
+	Bytes int64 `json:"bytes,omitempty"`
+}
+
+// TailPiece is the largest TailText.
+const TailPiece = 16 << 10
+
+// TailMark is something that happened to a file.
+type TailMark string
+
+// The marks.
+const (
+	TailGap       TailMark = "gap"       // it grows faster than it may be sent; some of it was left out
+	TailTruncated TailMark = "truncated" // it was emptied, and is read from its beginning
+	TailRotated   TailMark = "rotated"   // another file took its name, and is read from its beginning
+	TailDeleted   TailMark = "deleted"   // it is not there any more
+	TailCurrent   TailMark = "current"   // all that was there when the tail began has been sent
+)
+
+// TailEnd ends a tail, after the last text.
+type TailEnd struct {
+	ID  string     `json:"id"`
+	Why TailReason `json:"why"`
+}
+
+// TailReason is why a tail ended.
+type TailReason string
+
+// The reasons.
+const (
+	TailOver    TailReason = "over"    // the process has ended, and everything was sent
+	TailUnknown TailReason = "unknown" // no such process runs
+	TailMany    TailReason = "many"    // the host has as many tails as it takes
+	TailLapsed  TailReason = "lapsed"  // it was not asked for again
+)
+
 // Refuse ends the dialogue: the agent must not dial again until somebody changes something,
 // or, with Retry, dials again after a pause.
 type Refuse struct {
@@ -267,6 +358,8 @@ var kinds = map[string]func() any{
 	"sync": func() any { return new(Sync) }, "start": func() any { return new(Start) }, "stop": func() any { return new(Stop) },
 	"kill": func() any { return new(Kill) }, "dialled": func() any { return new(Dialled) }, "ending": func() any { return new(Ending) }, "registered": func() any { return new(Registered) },
 	"hosting": func() any { return new(Hosting) }, "upload": func() any { return new(Upload) }, "refuse": func() any { return new(Refuse) },
+	"tail": func() any { return new(Tail) }, "tailStop": func() any { return new(TailStop) }, "tailFiles": func() any { return new(TailFiles) },
+	"tailText": func() any { return new(TailText) }, "tailEnd": func() any { return new(TailEnd) },
 }
 
 func kindOf(m any) string {
@@ -307,6 +400,16 @@ func kindOf(m any) string {
 		return "upload"
 	case *Refuse:
 		return "refuse"
+	case *Tail:
+		return "tail"
+	case *TailStop:
+		return "tailStop"
+	case *TailFiles:
+		return "tailFiles"
+	case *TailText:
+		return "tailText"
+	case *TailEnd:
+		return "tailEnd"
 	}
 	return ""
 }

@@ -20,6 +20,10 @@ func TestEveryMessageComesBackAsItWas(t *testing.T) {
 		&hostmsg.Dialled{Process: "p"}, &hostmsg.Ending{Process: "p"},
 		&hostmsg.Registered{Process: "p", LogPaths: []string{"logs"}}, &hostmsg.Hosting{GameSession: "arn"},
 		&hostmsg.Upload{URL: "/x"}, &hostmsg.Refuse{Reason: "unknown token"},
+		&hostmsg.Tail{ID: "n/1", Instance: "i-1", Process: "p", Last: 9, From: []hostmsg.TailPosition{{File: "a", Gen: "7", Offset: 3}}},
+		&hostmsg.TailStop{ID: "n/1"}, &hostmsg.TailFiles{ID: "n/1", Files: []hostmsg.TailFile{{Name: "a", Note: "is not there"}}},
+		&hostmsg.TailText{ID: "n/1", File: "a", Offset: 3, Data: []byte{0, 255, '\n'}}, &hostmsg.TailText{File: "a", Mark: hostmsg.TailGap, Bytes: 7},
+		&hostmsg.TailEnd{ID: "n/1", Why: hostmsg.TailOver},
 	} {
 		text, err := hostmsg.Encode(m)
 		if err != nil {
