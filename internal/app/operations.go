@@ -1,5 +1,7 @@
 package app
 
+//go:generate go run ./gen
+
 import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 
@@ -95,7 +97,7 @@ func operations(r *rooms) []awsapi.Operation {
 		awsapi.Op(placements.StopGameSessionPlacement),
 		awsapi.Op(placements.UpdateGameSessionQueue),
 
-		// Matchmaking: waits for the matchmaking room.
+		// Matchmaking.
 		awsapi.Op(matches.AcceptMatch),
 		awsapi.Op(matches.CreateMatchmakingConfiguration),
 		awsapi.Op(matches.CreateMatchmakingRuleSet),
@@ -110,7 +112,7 @@ func operations(r *rooms) []awsapi.Operation {
 		awsapi.Op(matches.UpdateMatchmakingConfiguration),
 		awsapi.Op(matches.ValidateMatchmakingRuleSet),
 
-		// Scaling policies: wait for the scaling room.
+		// Scaling policies.
 		awsapi.Op(scales.DeleteScalingPolicy),
 		awsapi.Op(scales.DescribeScalingPolicies),
 		awsapi.Op(scales.PutScalingPolicy),
