@@ -53,6 +53,7 @@ func wire(db *store.DB, c config.Config, endpoint func() string) *rooms {
 
 		Instances:     r.hosts.InstancesTx,
 		InstanceLimit: r.hosts.LimitTx,
+		Beacons:       r.hosts.BeaconsTx,
 		Quotas: fleet.Quotas{
 			AnywhereFleets: c.AnywhereFleets, ManagedFleets: c.ManagedFleets, LocationsPerFleet: c.LocationsPerFleet,
 			CustomLocations: c.CustomLocations, Aliases: c.Aliases,

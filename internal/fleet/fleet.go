@@ -27,8 +27,11 @@ type Service struct {
 	Tags *tag.Service
 	// Builds are what managed fleets run.
 	Builds *build.Service
-	// Beacon is where the home region's UDP ping beacon is, HOST:PORT; "" when there is none.
+	// Beacon is where this server's own UDP ping beacon is, HOST:PORT, which is the home
+	// region's; "" when there is none.
 	Beacon string
+	// Beacons are those of other machines, by location; nil when there are none.
+	Beacons func(tx *store.Tx) (map[arn.Location]string, error)
 	// Quotas limit how much of each thing there may be. The zero value means the service's
 	// own quotas.
 	Quotas Quotas

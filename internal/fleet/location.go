@@ -88,7 +88,8 @@ func (s *Service) DeleteLocation(ctx context.Context, in *gamelift.DeleteLocatio
 }
 
 // ListLocations lists the home region, which is the one AWS location there is, and then
-// the custom locations, oldest first.
+// the custom locations, oldest first, with the ping beacons there are. (At AWS only its own
+// locations have one.)
 func (s *Service) ListLocations(ctx context.Context, in *gamelift.ListLocationsInput) (*gamelift.ListLocationsOutput, error) {
 	var after store.Key
 	bind := in.Filters
@@ -99,13 +100,20 @@ func (s *Service) ListLocations(ctx context.Context, in *gamelift.ListLocationsI
 	wants := func(f types.LocationFilter) bool { return len(in.Filters) == 0 || slices.Contains(in.Filters, f) }
 	size := page.Size(in.Limit, locationsPage, locationsPage)
 	out := &gamelift.ListLocationsOutput{Locations: []types.LocationModel{}}
-	if !more && wants(types.LocationFilterAws) {
-		out.Locations = append(out.Locations, s.homeLocation())
-	}
-	if !wants(types.LocationFilterCustom) {
-		return out, nil
-	}
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
+		out.Locations, out.NextToken = []types.LocationModel{}, nil
+		beacons, err := s.beaconsTx(tx)
+		if err != nil {
+			return err
+		}
+		if !more && wants(types.LocationFilterAws) {
+			home := arn.Location(s.Home.Region)
+			out.Locations = append(out.Locations, types.LocationModel{LocationName: &s.Home.Region, PingBeacon: beacons[home]})
+		}
+		if !wants(types.LocationFilterCustom) {
+			return nil
+		}
+		after := after
 		rows, err := tx.Query(`SELECT key, name FROM location WHERE key > $1 ORDER BY key LIMIT $2`, after, size-len(out.Locations)+1)
 		if err != nil {
 			return err
@@ -121,7 +129,9 @@ func (s *Service) ListLocations(ctx context.Context, in *gamelift.ListLocationsI
 				out.NextToken = new(page.Encode("ListLocations", bind, after))
 				break
 			}
-			out.Locations = append(out.Locations, s.customLocation(name))
+			l := s.customLocation(name)
+			l.PingBeacon = beacons[name]
+			out.Locations = append(out.Locations, l)
 			after = key
 		}
 		return rows.Err()
@@ -136,14 +146,27 @@ func (s *Service) customLocation(name arn.Location) types.LocationModel {
 	return types.LocationModel{LocationName: new(string(name)), LocationArn: new(s.Home.Location(name))}
 }
 
-// homeLocation has a beacon and no ARN; custom locations have it the other way round.
-func (s *Service) homeLocation() types.LocationModel {
-	m := types.LocationModel{LocationName: new(s.Home.Region)}
-	host, port, err := net.SplitHostPort(s.Beacon)
-	if n, bad := strconv.ParseUint(port, 10, 16); err == nil && bad == nil {
-		m.PingBeacon = &types.PingBeacon{UDPEndpoint: &types.UDPEndpoint{Domain: &host, Port: new(int32(n))}}
+// beaconsTx are the ping beacons by location. The home region's is the server's own, if it has
+// one.
+func (s *Service) beaconsTx(tx *store.Tx) (map[arn.Location]*types.PingBeacon, error) {
+	where := map[arn.Location]string{}
+	if s.Beacons != nil {
+		var err error
+		if where, err = s.Beacons(tx); err != nil {
+			return nil, err
+		}
 	}
-	return m
+	if s.Beacon != "" {
+		where[arn.Location(s.Home.Region)] = s.Beacon
+	}
+	beacons := map[arn.Location]*types.PingBeacon{}
+	for at, address := range where {
+		host, port, err := net.SplitHostPort(address)
+		if n, bad := strconv.ParseUint(port, 10, 16); err == nil && bad == nil {
+			beacons[at] = &types.PingBeacon{UDPEndpoint: &types.UDPEndpoint{Domain: &host, Port: new(int32(n))}}
+		}
+	}
+	return beacons, nil
 }
 
 // lockLocation tells whether a custom location exists, and keeps it so until the

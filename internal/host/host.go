@@ -47,6 +47,7 @@ var (
 	hostName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 	location = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
 	address  = regexp.MustCompile(`^[0-9A-Fa-f:.]{1,128}$`)
+	beaconAt = regexp.MustCompile(`^(|([0-9A-Za-z_.-]{1,256}|\[[0-9A-Fa-f:.]{2,64}\]):[1-9][0-9]{0,4})$`)
 	dnsName  = regexp.MustCompile(`^[0-9A-Za-z_.-]{0,256}$`)
 )
 
@@ -63,6 +64,7 @@ func checkHello(h hostmsg.Hello) *hostmsg.Refuse {
 		{location.MatchString(h.Location), "location", h.Location},
 		{address.MatchString(h.Address), "address", h.Address},
 		{dnsName.MatchString(h.DNSName), "dnsName", h.DNSName},
+		{beaconAt.MatchString(h.Beacon), "beacon", h.Beacon},
 		{h.OS == "linux" || h.OS == "windows", "os", h.OS},
 		{h.Capacity >= 0 && h.Capacity <= mostCapacity, "capacity", h.Capacity},
 		{len(h.Version) <= maxName, "version", h.Version},
@@ -121,8 +123,8 @@ func (s *Service) joinTx(tx *store.Tx, token string, h hostmsg.Hello, wall int64
 	if errors.Is(err, store.ErrNoRows) {
 		j.Host = tx.NewKey()
 		_, err := tx.Exec(`INSERT INTO host (key, name, token, location, address, dns_name, os, version, capacity, draining, dial, node, seen_at,
-				cpu, memory, memory_of, joined_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, $12, 0, 0, 0, $13)`,
-			j.Host, h.Host, token, h.Location, h.Address, h.DNSName, h.OS, h.Version, h.Capacity, j.Dial, s.DB.Node(), wall, tx.NowMs())
+				cpu, memory, memory_of, joined_at, beacon) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, $12, 0, 0, 0, $13, $14)`,
+			j.Host, h.Host, token, h.Location, h.Address, h.DNSName, h.OS, h.Version, h.Capacity, j.Dial, s.DB.Node(), wall, tx.NowMs(), h.Beacon)
 		tx.Notify(fleet.ChannelCapacity, "")
 		return j, nil, err
 	}
@@ -143,8 +145,8 @@ func (s *Service) joinTx(tx *store.Tx, token string, h hostmsg.Hello, wall int64
 		}
 	}
 	_, err = tx.Exec(`UPDATE host SET token = $2, location = $3, address = $4, dns_name = $5, os = $6, version = $7, capacity = $8, dial = $9, node = $10,
-			seen_at = $11, lost_at = NULL WHERE key = $1`,
-		j.Host, token, h.Location, h.Address, h.DNSName, h.OS, h.Version, h.Capacity, j.Dial, s.DB.Node(), wall)
+			seen_at = $11, lost_at = NULL, beacon = $12 WHERE key = $1`,
+		j.Host, token, h.Location, h.Address, h.DNSName, h.OS, h.Version, h.Capacity, j.Dial, s.DB.Node(), wall, h.Beacon)
 	tx.Notify(fleet.ChannelCapacity, "")
 	return j, nil, err
 }
@@ -221,6 +223,30 @@ func (s *Service) Hosts(ctx context.Context) (list []Host, err error) {
 		return rows.Err()
 	})
 	return list, err
+}
+
+// BeaconsTx is where the ping beacon of each location is, HOST:PORT, of those where hosts have
+// one. Of several it is the one of the host that is connected, stays, and joined first: always
+// the same, as long as that one is there. A lost host's is nobody's.
+func (s *Service) BeaconsTx(tx *store.Tx) (map[arn.Location]string, error) {
+	rows, err := tx.Query(`SELECT location, beacon FROM host WHERE beacon <> '' AND lost_at IS NULL
+		ORDER BY location, CASE WHEN node IS NULL THEN 1 ELSE 0 END, draining, key`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	list := map[arn.Location]string{}
+	for rows.Next() {
+		var at arn.Location
+		var where string
+		if err := rows.Scan(&at, &where); err != nil {
+			return nil, err
+		}
+		if _, found := list[at]; !found {
+			list[at] = where
+		}
+	}
+	return list, rows.Err()
 }
 
 // Drain empties a host, or lets it be filled again: it gets no new instances, those it has
