@@ -15,6 +15,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/build"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
@@ -25,7 +26,7 @@ func TestABuildIsCreatedAndUploaded(t *testing.T) {
 			Name: new("arena"), Version: new("1.0"), OperatingSystem: types.OperatingSystemWindows2022, ServerSdkVersion: new("5.1.2"),
 			Tags: []types.Tag{{Key: new("stage"), Value: new("test")}},
 		})
-		check(r.t, err)
+		expect.OK(r.t, err)
 		b, c := out.Build, out.UploadCredentials
 		if !strings.HasPrefix(*b.BuildId, "build-") || *b.BuildArn != "arn:aws:gamelift:us-west-2:123456789012:build/"+*b.BuildId ||
 			*b.Name != "arena" || *b.Version != "1.0" || b.Status != types.BuildStatusInitialized || *b.SizeOnDisk != 0 ||
@@ -44,7 +45,7 @@ func TestABuildIsCreatedAndUploaded(t *testing.T) {
 		}
 
 		text := archiveOf("server.exe", "data/map")
-		check(t, r.upload(r.permit(c), text))
+		expect.OK(t, r.upload(r.permit(c), text))
 		got := r.describe(*b.BuildArn)
 		if got.Status != types.BuildStatusReady || *got.SizeOnDisk != int64(len(text)) {
 			t.Errorf("uploaded: %s, %d bytes", got.Status, *got.SizeOnDisk)
@@ -59,7 +60,7 @@ func TestABuildIsCreatedAndUploaded(t *testing.T) {
 
 		// The least that can be said.
 		out, err = r.CreateBuild(ctx, &gamelift.CreateBuildInput{})
-		check(t, err)
+		expect.OK(t, err)
 		if b := out.Build; b.Name != nil || b.Version != nil || *b.ServerSdkVersion != "4.0.2" || b.OperatingSystem != types.OperatingSystemAmazonLinux2023 {
 			t.Errorf("%+v", b)
 		}
@@ -72,15 +73,15 @@ func TestAFileIsPutOnce(t *testing.T) {
 		id, p := r.create()
 		// Two come in at the same time, and one is accepted.
 		a, err := r.Slot(ctx, p, 100)
-		check(t, err)
+		expect.OK(t, err)
 		b, err := r.Slot(ctx, p, 100)
-		check(t, err)
+		expect.OK(t, err)
 		first, second := r.store(a, archiveOf("a")), r.store(b, archiveOf("b", "c"))
-		check(t, r.Accept(ctx, p, second, patience))
+		expect.OK(t, r.Accept(ctx, p, second, patience))
 		if err := r.Accept(ctx, p, first, patience); !errors.Is(err, build.ErrAccepted) {
 			t.Errorf("the other: %v", err)
 		}
-		check(t, r.Discard(ctx, a))
+		expect.OK(t, r.Discard(ctx, a))
 		if f, err := r.File(ctx, p); err != nil || f != second {
 			t.Errorf("%+v, %v", f, err)
 		}
@@ -96,7 +97,7 @@ func TestAFileIsPutOnce(t *testing.T) {
 			t.Errorf("an upload: %v", err)
 		}
 		_, err = r.RequestUploadCredentials(ctx, &gamelift.RequestUploadCredentialsInput{BuildId: &id})
-		refused(t, "credentials", err, invalid, "BuildId", "READY")
+		expect.Refused(t, "credentials", err, invalid, "BuildId", "READY")
 	})
 }
 
@@ -116,14 +117,14 @@ func TestAUselessFileFails(t *testing.T) {
 				t.Errorf("FAILED is not for good: %v", err)
 			}
 			_, err := r.RequestUploadCredentials(r.t.Context(), &gamelift.RequestUploadCredentialsInput{BuildId: &id})
-			refused(t, "credentials", err, invalid, "FAILED")
+			expect.Refused(t, "credentials", err, invalid, "FAILED")
 		}
 		// Windows takes two names for one, and Linux does not.
 		out, err := r.CreateBuild(r.t.Context(), &gamelift.CreateBuildInput{OperatingSystem: types.OperatingSystemWindows2016})
-		check(t, err)
+		expect.OK(t, err)
 		useless(t, r.upload(r.permit(out.UploadCredentials), archiveOf("a", "A")), "case")
 		_, p := r.create()
-		check(t, r.upload(p, archiveOf("a", "A")))
+		expect.OK(t, r.upload(p, archiveOf("a", "A")))
 		if n := len(r.files()); n != 1 {
 			t.Errorf("%d files are left", n)
 		}
@@ -138,22 +139,22 @@ func TestACheckThatIsInterrupted(t *testing.T) {
 	each(t, func(t *testing.T, r *room) {
 		id, p := r.create()
 		slot, err := r.Slot(r.t.Context(), p, 1000)
-		check(t, err)
-		check(t, r.Accept(r.t.Context(), p, r.store(slot, archiveOf("server")), -1)) // no patience
+		expect.OK(t, err)
+		expect.OK(t, r.Accept(r.t.Context(), p, r.store(slot, archiveOf("server")), -1)) // no patience
 		r.status(id, types.BuildStatusInitialized)
 		if size := *r.describe(id).SizeOnDisk; size != 0 {
 			t.Errorf("%d bytes before it is READY", size)
 		}
 		_, err = r.RequestUploadCredentials(r.t.Context(), &gamelift.RequestUploadCredentialsInput{BuildId: &id})
-		refused(t, "credentials", err, invalid, "uploaded already")
+		expect.Refused(t, "credentials", err, invalid, "uploaded already")
 		r.work()
 		r.status(id, types.BuildStatusReady)
 
 		// One that a node took which is gone.
 		id, p = r.create()
 		slot, err = r.Slot(r.t.Context(), p, 1000)
-		check(t, err)
-		check(t, r.Accept(r.t.Context(), p, r.store(slot, archiveOf("server")), -1))
+		expect.OK(t, err)
+		expect.OK(t, r.Accept(r.t.Context(), p, r.store(slot, archiveOf("server")), -1))
 		r.write(func(tx *store.Tx) error {
 			_, err := tx.Exec(`UPDATE build SET worker = 'a node that is gone' WHERE key = $1`, p.Build)
 			return err
@@ -164,8 +165,8 @@ func TestACheckThatIsInterrupted(t *testing.T) {
 		// One that another node is at is left to it.
 		id, p = r.create()
 		slot, err = r.Slot(r.t.Context(), p, 1000)
-		check(t, err)
-		check(t, r.Accept(r.t.Context(), p, r.store(slot, archiveOf("server")), -1))
+		expect.OK(t, err)
+		expect.OK(t, r.Accept(r.t.Context(), p, r.store(slot, archiveOf("server")), -1))
 		r.write(func(tx *store.Tx) error {
 			if _, err := tx.Exec(`INSERT INTO node (id, number, expires_at) VALUES ('another', 999, $1)`, time.Now().Add(time.Hour).UnixMilli()); err != nil {
 				return err
@@ -215,11 +216,11 @@ func TestListBuilds(t *testing.T) {
 			t.Errorf("FAILED: %q", got)
 		}
 		first, err := r.ListBuilds(ctx, &gamelift.ListBuildsInput{Limit: new(int32(1))})
-		check(t, err)
+		expect.OK(t, err)
 		_, err = r.ListBuilds(ctx, &gamelift.ListBuildsInput{Status: types.BuildStatusReady, NextToken: first.NextToken})
-		refused(t, "another listing's token", err, invalid, "NextToken")
+		expect.Refused(t, "another listing's token", err, invalid, "NextToken")
 		_, err = r.ListBuilds(ctx, &gamelift.ListBuildsInput{NextToken: foreignToken()})
-		refused(t, "a foreign token", err, invalid, "NextToken")
+		expect.Refused(t, "a foreign token", err, invalid, "NextToken")
 	})
 }
 
@@ -228,7 +229,7 @@ func TestUpdateBuild(t *testing.T) {
 		id := r.ready()
 		before := r.describe(id)
 		out, err := r.UpdateBuild(r.t.Context(), &gamelift.UpdateBuildInput{BuildId: &id, Version: new("2")})
-		check(t, err)
+		expect.OK(t, err)
 		if b := out.Build; *b.Name != *before.Name || *b.Version != "2" || b.Status != before.Status || *b.SizeOnDisk != *before.SizeOnDisk {
 			t.Errorf("%+v", b)
 		}
@@ -244,7 +245,7 @@ func TestUnknownBuilds(t *testing.T) {
 		ctx := r.t.Context()
 		id, p := r.create()
 		_, err := r.DeleteBuild(ctx, &gamelift.DeleteBuildInput{BuildId: &id})
-		check(t, err)
+		expect.OK(t, err)
 		if _, err := r.Slot(ctx, p, 1); !errors.Is(err, build.ErrAccepted) {
 			t.Errorf("a slot of a deleted build: %v", err)
 		}
@@ -254,16 +255,16 @@ func TestUnknownBuilds(t *testing.T) {
 			strings.ToUpper(id): invalid, "fleet-1": invalid, script: invalid, home.Script(arn.ScriptID(script)): invalid,
 		} {
 			_, err := r.DescribeBuild(ctx, &gamelift.DescribeBuildInput{BuildId: &name})
-			refused(t, "describe "+name, err, code, "BuildId")
+			expect.Refused(t, "describe "+name, err, code, "BuildId")
 			_, err = r.UpdateBuild(ctx, &gamelift.UpdateBuildInput{BuildId: &name})
-			refused(t, "update "+name, err, code, "BuildId")
+			expect.Refused(t, "update "+name, err, code, "BuildId")
 			_, err = r.DeleteBuild(ctx, &gamelift.DeleteBuildInput{BuildId: &name})
-			refused(t, "delete "+name, err, code, "BuildId")
+			expect.Refused(t, "delete "+name, err, code, "BuildId")
 			_, err = r.RequestUploadCredentials(ctx, &gamelift.RequestUploadCredentialsInput{BuildId: &name})
-			refused(t, "credentials of "+name, err, code, "BuildId")
+			expect.Refused(t, "credentials of "+name, err, code, "BuildId")
 		}
 		_, err = r.Tags.ListTagsForResource(ctx, &gamelift.ListTagsForResourceInput{ResourceARN: new(home.Build(arn.BuildID(id)))})
-		refused(t, "tags", err, missing)
+		expect.Refused(t, "tags", err, missing)
 	})
 }
 
@@ -283,18 +284,18 @@ func TestDeletedWhileFleetsHold(t *testing.T) {
 			err = r.DB.Read(ctx, func(tx *store.Tx) (err error) { f, err = r.FileTx(tx, b.Key); return err })
 			return f, err
 		}
-		check(t, hold("fleet-1"))
-		check(t, hold("fleet-1"))
-		check(t, hold("fleet-2"))
+		expect.OK(t, hold("fleet-1"))
+		expect.OK(t, hold("fleet-1"))
+		expect.OK(t, hold("fleet-2"))
 		release("fleet-3")
 		_, err := r.DeleteBuild(ctx, &gamelift.DeleteBuildInput{BuildId: &id})
-		check(t, err)
+		expect.OK(t, err)
 		_, err = r.DescribeBuild(ctx, &gamelift.DescribeBuildInput{BuildId: &id})
-		refused(t, "describe", err, missing)
+		expect.Refused(t, "describe", err, missing)
 		if out, err := r.ListBuilds(ctx, &gamelift.ListBuildsInput{}); err != nil || len(out.Builds) != 0 {
 			t.Errorf("listed: %v, %v", out, err)
 		}
-		refused(t, "a new fleet", hold("fleet-4"), missing, "BuildId")
+		expect.Refused(t, "a new fleet", hold("fleet-4"), missing, "BuildId")
 		release("fleet-1")
 		if f, err := file(); err != nil || f.Blob != b.Blob || f.Size != b.Size {
 			t.Errorf("held by one: %+v, %v", f, err)
@@ -314,13 +315,13 @@ func TestDeletedWhileFleetsHold(t *testing.T) {
 		// Without fleets the file goes with the build, and a release before changes nothing.
 		id = r.ready()
 		b = r.get(id)
-		check(t, hold("fleet-1"))
+		expect.OK(t, hold("fleet-1"))
 		release("fleet-1")
 		if _, err := file(); err != nil {
 			t.Error(err)
 		}
 		_, err = r.DeleteBuild(ctx, &gamelift.DeleteBuildInput{BuildId: &id})
-		check(t, err)
+		expect.OK(t, err)
 		if files := r.files(); len(files) != 0 {
 			t.Errorf("deleted: %q", files)
 		}
@@ -335,13 +336,13 @@ func TestStorageLocations(t *testing.T) {
 		ctx := r.t.Context()
 		good := r.source("games", "arena/1.zip", archiveOf("server"))
 		out, err := r.CreateBuild(ctx, &gamelift.CreateBuildInput{StorageLocation: good})
-		check(t, err)
+		expect.OK(t, err)
 		if out.UploadCredentials != nil || *out.StorageLocation.Key != "arena/1.zip" || out.Build.Status != types.BuildStatusInitialized {
 			t.Errorf("%+v", out)
 		}
 		id := *out.Build.BuildId
 		_, err = r.RequestUploadCredentials(ctx, &gamelift.RequestUploadCredentialsInput{BuildId: &id})
-		refused(t, "credentials", err, invalid, "storage location")
+		expect.Refused(t, "credentials", err, invalid, "storage location")
 		r.work()
 		r.status(id, types.BuildStatusReady)
 		if b := r.describe(id); *b.SizeOnDisk != 0 {
@@ -372,20 +373,20 @@ func TestStorageLocations(t *testing.T) {
 			{"nothing", &types.S3Location{}, "Bucket"},
 		} {
 			_, err := r.CreateBuild(ctx, &gamelift.CreateBuildInput{StorageLocation: c.at})
-			refused(t, c.name, err, invalid, "StorageLocation", c.says)
+			expect.Refused(t, c.name, err, invalid, "StorageLocation", c.says)
 		}
 
 		// What is there and of no use is seen by the status.
 		out, err = r.CreateBuild(ctx, &gamelift.CreateBuildInput{StorageLocation: r.source("games", "text.zip", []byte("text"))})
-		check(t, err)
+		expect.OK(t, err)
 		r.work()
 		r.status(*out.Build.BuildId, types.BuildStatusFailed)
 
 		// One that is deleted before its file is fetched leaves nothing.
 		out, err = r.CreateBuild(ctx, &gamelift.CreateBuildInput{StorageLocation: good})
-		check(t, err)
+		expect.OK(t, err)
 		_, err = r.DeleteBuild(ctx, &gamelift.DeleteBuildInput{BuildId: out.Build.BuildId})
-		check(t, err)
+		expect.OK(t, err)
 		r.work()
 		if files := r.files(); len(files) != 1 {
 			t.Errorf("files %q", files)
@@ -393,7 +394,7 @@ func TestStorageLocations(t *testing.T) {
 
 		r.Sources = nil
 		_, err = r.CreateBuild(ctx, &gamelift.CreateBuildInput{StorageLocation: good})
-		refused(t, "without a store", err, invalid, "Provided build is not accessible.", "build-sources")
+		expect.Refused(t, "without a store", err, invalid, "Provided build is not accessible.", "build-sources")
 	})
 }
 
@@ -401,7 +402,7 @@ func TestStorageLocations(t *testing.T) {
 func TestASourceThatIsGone(t *testing.T) {
 	each(t, func(t *testing.T, r *room) {
 		out, err := r.CreateBuild(r.t.Context(), &gamelift.CreateBuildInput{StorageLocation: r.source("games", "a.zip", archiveOf("a"))})
-		check(t, err)
+		expect.OK(t, err)
 		r.Sources = nil
 		r.work()
 		r.status(*out.Build.BuildId, types.BuildStatusFailed)
@@ -424,15 +425,15 @@ func TestQuotas(t *testing.T) {
 			ids, permits = append(ids, id), append(permits, p)
 		}
 		_, err := r.CreateBuild(ctx, &gamelift.CreateBuildInput{})
-		refused(t, "a fourth build", err, invalid, "quota of 3", "builds")
-		check(t, r.upload(permits[0], text))
-		check(t, r.upload(permits[1], text))
+		expect.Refused(t, "a fourth build", err, invalid, "quota of 3", "builds")
+		expect.OK(t, r.upload(permits[0], text))
+		expect.OK(t, r.upload(permits[1], text))
 		var over *build.QuotaError
 		if _, err := r.Slot(ctx, permits[2], size); !errors.As(err, &over) {
 			t.Errorf("a third file: %v", err)
 		}
 		slot, err := r.Slot(ctx, permits[2], 1)
-		check(t, err)
+		expect.OK(t, err)
 		if err := r.Accept(ctx, permits[2], r.store(slot, text), patience); !errors.As(err, &over) {
 			t.Errorf("a third file that lied: %v", err)
 		}
@@ -440,23 +441,23 @@ func TestQuotas(t *testing.T) {
 
 		// Parts count too.
 		u, err := r.StartUpload(ctx, permits[2], "", false)
-		check(t, err)
+		expect.OK(t, err)
 		r.part(permits[2], u, 1, "12345678")
 		if _, _, err := r.PartSlot(ctx, permits[2], u.ID, 3); !errors.As(err, &over) {
 			t.Errorf("a part: %v", err)
 		}
 		r.part(permits[2], u, 1, "12")
 		r.part(permits[2], u, 2, "12345678")
-		check(t, r.Abort(ctx, permits[2], u.ID))
+		expect.OK(t, r.Abort(ctx, permits[2], u.ID))
 		if n := r.used("build bytes"); n != 2*size {
 			t.Errorf("%d bytes are counted, want %d", n, 2*size)
 		}
 
 		_, err = r.DeleteBuild(ctx, &gamelift.DeleteBuildInput{BuildId: &ids[0]})
-		check(t, err)
-		check(t, r.upload(permits[2], text))
+		expect.OK(t, err)
+		expect.OK(t, r.upload(permits[2], text))
 		_, err = r.CreateBuild(ctx, &gamelift.CreateBuildInput{})
-		check(t, err)
+		expect.OK(t, err)
 	})
 }
 
@@ -467,7 +468,7 @@ func TestTagsThatFail(t *testing.T) {
 			tags = append(tags, types.Tag{Key: new(fmt.Sprint(i)), Value: new("")})
 		}
 		_, err := r.CreateBuild(r.t.Context(), &gamelift.CreateBuildInput{Tags: tags})
-		refused(t, "51 tags", err, tagging, "Tags")
+		expect.Refused(t, "51 tags", err, tagging, "Tags")
 		if out, err := r.ListBuilds(r.t.Context(), &gamelift.ListBuildsInput{}); err != nil || len(out.Builds) != 0 || r.used("build") != 0 {
 			t.Errorf("%v, %v", out, err)
 		}
@@ -480,7 +481,7 @@ func TestCredentials(t *testing.T) {
 		id, first := r.create()
 		request := func(id string) *types.AwsCredentials {
 			out, err := r.RequestUploadCredentials(ctx, &gamelift.RequestUploadCredentialsInput{BuildId: &id})
-			check(t, err)
+			expect.OK(t, err)
 			if *out.StorageLocation.Bucket != *first.Object.Bucket || !strings.HasSuffix(*out.StorageLocation.Key, "/"+id) {
 				t.Errorf("storage location %+v", out.StorageLocation)
 			}
@@ -510,7 +511,7 @@ func TestCredentials(t *testing.T) {
 		}
 
 		// The database knows neither the secret nor the token.
-		check(t, r.DB.Read(ctx, func(tx *store.Tx) error {
+		expect.OK(t, r.DB.Read(ctx, func(tx *store.Tx) error {
 			var secret, sum string
 			err := tx.QueryRow(`SELECT secret, token_sum FROM build_credential WHERE id = $1`, *c.AccessKeyId).Scan(&secret, &sum)
 			if strings.Contains(secret+sum, *c.SecretAccessKey) || strings.Contains(secret+sum, *c.SessionToken) {
@@ -528,7 +529,7 @@ func TestCredentials(t *testing.T) {
 		if !r.permit(c).Expired {
 			t.Error("not expired")
 		}
-		check(t, r.Tick(ctx, r.clock.Now()))
+		expect.OK(t, r.Tick(ctx, r.clock.Now()))
 		if _, err := r.Permit(ctx, *c.AccessKeyId, *c.SessionToken); !errors.Is(err, build.ErrUnknownKey) {
 			t.Errorf("after the sweep: %v", err)
 		}
@@ -544,7 +545,7 @@ func TestCredentials(t *testing.T) {
 			t.Errorf("the eleventh last: %v", err)
 		}
 		_, err := r.DeleteBuild(ctx, &gamelift.DeleteBuildInput{BuildId: &id})
-		check(t, err)
+		expect.OK(t, err)
 		if _, err := r.Permit(ctx, *last.AccessKeyId, *last.SessionToken); !errors.Is(err, build.ErrUnknownKey) {
 			t.Errorf("of a deleted build: %v", err)
 		}
@@ -557,13 +558,13 @@ func TestUploadsInParts(t *testing.T) {
 		id, p := r.create()
 		_, other := r.create()
 		u, err := r.StartUpload(ctx, p, "CRC32", true)
-		check(t, err)
+		expect.OK(t, err)
 		text := archiveOf("server", "map")
 		r.part(p, u, 2, string(text[100:]))
 		r.part(p, u, 1, "wrong")
 		r.part(p, u, 1, string(text[:100]))
 		got, parts, err := r.Parts(ctx, p, u.ID)
-		check(t, err)
+		expect.OK(t, err)
 		if got != u || len(parts) != 2 || parts[0].Number != 1 || parts[0].Size != 100 || parts[1].Size != int64(len(text)-100) {
 			t.Errorf("%+v %+v", got, parts)
 		}
@@ -578,8 +579,8 @@ func TestUploadsInParts(t *testing.T) {
 		}
 
 		slot, err := r.AssemblySlot(ctx, p, u.ID)
-		check(t, err)
-		check(t, r.Complete(ctx, p, u.ID, r.store(slot, text), patience))
+		expect.OK(t, err)
+		expect.OK(t, r.Complete(ctx, p, u.ID, r.store(slot, text), patience))
 		r.status(id, types.BuildStatusReady)
 		if files := r.files(); !slices.Equal(files, []string{slot.Blob}) || r.used("build bytes") != int64(len(text)) {
 			t.Errorf("files %q, %d bytes", files, r.used("build bytes"))
@@ -595,7 +596,7 @@ func TestUploadsInParts(t *testing.T) {
 			t.Errorf("a part after the end: %v", err)
 		}
 		r.clock.Advance(time.Hour)
-		check(t, r.Tick(ctx, r.clock.Now()))
+		expect.OK(t, r.Tick(ctx, r.clock.Now()))
 		if _, _, err := r.Parts(ctx, p, u.ID); !errors.Is(err, build.ErrNoUpload) {
 			t.Errorf("much later: %v", err)
 		}
@@ -609,7 +610,7 @@ func TestUploadsThatNobodyEnds(t *testing.T) {
 		var uploads []build.Upload
 		for i := range 5 {
 			u, err := r.StartUpload(ctx, p, "", false)
-			check(t, err)
+			expect.OK(t, err)
 			r.part(p, u, 1, strings.Repeat("x", i+1))
 			uploads = append(uploads, u)
 		}
@@ -633,7 +634,7 @@ func TestUploadsThatNobodyEnds(t *testing.T) {
 
 		// A writer that vanished leaves its slot to the sweep, also when it comes back.
 		slot, err := r.Slot(ctx, p, 10)
-		check(t, err)
+		expect.OK(t, err)
 		f := r.store(slot, archiveOf("a"))
 		if n := len(r.files()); n != 1 {
 			t.Errorf("%d files", n)
@@ -653,7 +654,7 @@ func TestUploadsThatNobodyEnds(t *testing.T) {
 func TestWhatIsInUseIsNotSwept(t *testing.T) {
 	each(t, func(t *testing.T, r *room) {
 		id := r.ready()
-		check(t, r.Discard(r.t.Context(), build.Slot{Blob: r.get(id).Blob}))
+		expect.OK(t, r.Discard(r.t.Context(), build.Slot{Blob: r.get(id).Blob}))
 		if n := len(r.files()); n != 1 {
 			t.Errorf("%d files", n)
 		}
@@ -671,7 +672,7 @@ func TestConcurrentUploads(t *testing.T) {
 		for i := range 8 {
 			text := archiveOf(fmt.Sprint(i), strings.Repeat("x", i+1))
 			slot, err := r.Slot(r.t.Context(), p, int64(len(text)))
-			check(t, err)
+			expect.OK(t, err)
 			files = append(files, r.store(slot, text))
 		}
 		for _, f := range files {
@@ -703,7 +704,7 @@ func TestConcurrentUploads(t *testing.T) {
 func TestLinkSecret(t *testing.T) {
 	each(t, func(t *testing.T, r *room) {
 		first, err := r.LinkSecret(t.Context())
-		check(t, err)
+		expect.OK(t, err)
 		again, err := (&build.Service{DB: r.DB}).LinkSecret(t.Context())
 		if err != nil || len(first) != 32 || !slices.Equal(first, again) {
 			t.Errorf("%x and %x, %v", first, again, err)

@@ -15,12 +15,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/matchyard/matchyard/internal/archive"
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/blob"
 	"github.com/matchyard/matchyard/internal/build"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/page"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/store/storetest"
@@ -48,10 +48,10 @@ func each(t *testing.T, f func(t *testing.T, r *room)) {
 	storetest.Each(t, func(t *testing.T, db *store.DB, clock *storetest.Clock) {
 		r := &room{t: t, clock: clock, blobs: filepath.Join(t.TempDir(), "blobs"), buckets: t.TempDir()}
 		blobs, err := blob.OpenDir(r.blobs)
-		check(t, err)
+		expect.OK(t, err)
 		t.Cleanup(func() { _ = blobs.Close() })
 		sources, err := blob.OpenBuckets(r.buckets)
-		check(t, err)
+		expect.OK(t, err)
 		t.Cleanup(func() { _ = sources.Close() })
 		r.Service = &build.Service{DB: db, Home: home, Blobs: blobs, Sources: sources}
 		r.Tags = &tag.Service{DB: db, Exists: r.ExistsTx}
@@ -63,14 +63,14 @@ func each(t *testing.T, f func(t *testing.T, r *room)) {
 func (r *room) create() (id string, p build.Permit) {
 	r.t.Helper()
 	out, err := r.CreateBuild(r.t.Context(), &gamelift.CreateBuildInput{Name: new("arena"), OperatingSystem: types.OperatingSystemAmazonLinux2023})
-	check(r.t, err)
+	expect.OK(r.t, err)
 	return *out.Build.BuildId, r.permit(out.UploadCredentials)
 }
 
 func (r *room) permit(c *types.AwsCredentials) build.Permit {
 	r.t.Helper()
 	p, err := r.Permit(r.t.Context(), *c.AccessKeyId, *c.SessionToken)
-	check(r.t, err)
+	expect.OK(r.t, err)
 	if p.Secret != *c.SecretAccessKey {
 		r.t.Fatalf("secret %q, want %q", p.Secret, *c.SecretAccessKey)
 	}
@@ -80,7 +80,7 @@ func (r *room) permit(c *types.AwsCredentials) build.Permit {
 // store writes a file to a slot.
 func (r *room) store(slot build.Slot, text []byte) build.Stored {
 	r.t.Helper()
-	check(r.t, r.Blobs.Put(r.t.Context(), slot.Blob, bytes.NewReader(text), int64(len(text))))
+	expect.OK(r.t, r.Blobs.Put(r.t.Context(), slot.Blob, bytes.NewReader(text), int64(len(text))))
 	return build.Stored{Slot: slot, Size: int64(len(text)), ETag: fmt.Sprintf("etag-%d", len(text))}
 }
 
@@ -98,15 +98,15 @@ func (r *room) upload(p build.Permit, text []byte) error {
 func (r *room) part(p build.Permit, u build.Upload, number int, text string) {
 	r.t.Helper()
 	_, slot, err := r.PartSlot(r.t.Context(), p, u.ID, int64(len(text)))
-	check(r.t, err)
-	check(r.t, r.AcceptPart(r.t.Context(), p, u.ID, build.Part{Stored: r.store(slot, []byte(text)), Number: number}))
+	expect.OK(r.t, err)
+	expect.OK(r.t, r.AcceptPart(r.t.Context(), p, u.ID, build.Part{Stored: r.store(slot, []byte(text)), Number: number}))
 }
 
 // ready makes a build whose file is there.
 func (r *room) ready() string {
 	r.t.Helper()
 	id, p := r.create()
-	check(r.t, r.upload(p, archiveOf("server")))
+	expect.OK(r.t, r.upload(p, archiveOf("server")))
 	r.status(id, types.BuildStatusReady)
 	return id
 }
@@ -114,7 +114,7 @@ func (r *room) ready() string {
 func (r *room) describe(id string) types.Build {
 	r.t.Helper()
 	out, err := r.DescribeBuild(r.t.Context(), &gamelift.DescribeBuildInput{BuildId: &id})
-	check(r.t, err)
+	expect.OK(r.t, err)
 	return *out.Build
 }
 
@@ -127,7 +127,7 @@ func (r *room) status(id string, want types.BuildStatus) {
 
 func (r *room) get(id string) (b build.Build) {
 	r.t.Helper()
-	check(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) (err error) {
+	expect.OK(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) (err error) {
 		b, err = r.GetTx(tx, id)
 		return err
 	}))
@@ -137,7 +137,7 @@ func (r *room) get(id string) (b build.Build) {
 // write runs f in a transaction that must succeed.
 func (r *room) write(f func(tx *store.Tx) error) {
 	r.t.Helper()
-	check(r.t, r.DB.Write(r.t.Context(), f))
+	expect.OK(r.t, r.DB.Write(r.t.Context(), f))
 }
 
 // work does all that waits.
@@ -146,16 +146,16 @@ func (r *room) work() {
 	for more := true; more; {
 		var err error
 		more, err = r.Work(r.t.Context())
-		check(r.t, err)
+		expect.OK(r.t, err)
 	}
 }
 
 // files are the keys in the blob store, after a sweep.
 func (r *room) files() []string {
 	r.t.Helper()
-	check(r.t, r.Tick(r.t.Context(), r.clock.Now()))
+	expect.OK(r.t, r.Tick(r.t.Context(), r.clock.Now()))
 	var all []string
-	check(r.t, filepath.WalkDir(r.blobs, func(name string, d fs.DirEntry, err error) error {
+	expect.OK(r.t, filepath.WalkDir(r.blobs, func(name string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
 			name, err = filepath.Rel(r.blobs, name)
 			all = append(all, name)
@@ -168,7 +168,7 @@ func (r *room) files() []string {
 // used is how much of a quota is taken.
 func (r *room) used(name string) (n int64) {
 	r.t.Helper()
-	check(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) error {
+	expect.OK(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) error {
 		return tx.QueryRow(`SELECT used FROM build_quota WHERE name = $1`, name).Scan(&n)
 	}))
 	return n
@@ -178,8 +178,8 @@ func (r *room) used(name string) (n int64) {
 func (r *room) source(bucket, key string, text []byte) *types.S3Location {
 	r.t.Helper()
 	name := filepath.Join(r.buckets, bucket, key)
-	check(r.t, os.MkdirAll(filepath.Dir(name), 0o700))
-	check(r.t, os.WriteFile(name, text, 0o600))
+	expect.OK(r.t, os.MkdirAll(filepath.Dir(name), 0o700))
+	expect.OK(r.t, os.WriteFile(name, text, 0o600))
 	return &types.S3Location{Bucket: &bucket, Key: &key, RoleArn: new("arn:aws:iam::123456789012:role/Builds")}
 }
 
@@ -200,21 +200,6 @@ func archiveOf(names ...string) []byte {
 	return b.Bytes()
 }
 
-// refused checks that err is the exception and that its message has all the words.
-func refused(t *testing.T, what string, err error, code string, words ...string) {
-	t.Helper()
-	api, ok := errors.AsType[smithy.APIError](err)
-	if !ok || api.ErrorCode() != code {
-		t.Errorf("%s: error %v, want %s", what, err, code)
-		return
-	}
-	for _, w := range words {
-		if !strings.Contains(api.ErrorMessage(), w) {
-			t.Errorf("%s: message %q lacks %q", what, api.ErrorMessage(), w)
-		}
-	}
-}
-
 func useless(t *testing.T, err error, word string) {
 	t.Helper()
 	if e, ok := errors.AsType[*archive.Refused](err); !ok || !strings.Contains(e.Reason, word) {
@@ -231,13 +216,6 @@ const (
 	unknownScript = "script-01234567-89ab-7def-8123-456789abcdef"
 )
 
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // walk reads a listing to its end, by pages of limit.
 func walk[T any](t *testing.T, limit int, next func(token *string) ([]T, *string, error)) []T {
 	t.Helper()
@@ -245,7 +223,7 @@ func walk[T any](t *testing.T, limit int, next func(token *string) ([]T, *string
 	var token *string
 	for {
 		rows, following, err := next(token)
-		check(t, err)
+		expect.OK(t, err)
 		if rows == nil || len(rows) > limit || following != nil && len(rows) == 0 {
 			t.Fatalf("page of %d rows (nil: %v), limit %d", len(rows), rows == nil, limit)
 		}

@@ -11,19 +11,20 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/build"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
 func (r *room) script(in *gamelift.CreateScriptInput) *types.Script {
 	r.t.Helper()
 	out, err := r.CreateScript(r.t.Context(), in)
-	check(r.t, err)
+	expect.OK(r.t, err)
 	return out.Script
 }
 
 func (r *room) getScript(id string) (c build.Script) {
 	r.t.Helper()
-	check(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) (err error) {
+	expect.OK(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) (err error) {
 		c, err = r.ScriptTx(tx, id)
 		return err
 	}))
@@ -51,7 +52,7 @@ func TestScripts(t *testing.T) {
 		// New content takes the place of the old, which hosts may still fetch for a while.
 		newer := archiveOf("index.js", "more.js")
 		out, err := r.UpdateScript(ctx, &gamelift.UpdateScriptInput{ScriptId: c.ScriptId, ZipFile: newer})
-		check(t, err)
+		expect.OK(t, err)
 		if s := out.Script; *s.Name != "lobby" || *s.Version != "1" || *s.SizeOnDisk != int64(len(newer)) || *s.StorageLocation.Key == *c.StorageLocation.Key {
 			t.Errorf("%+v", s)
 		}
@@ -66,12 +67,12 @@ func TestScripts(t *testing.T) {
 
 		// A change of names leaves the content, and content from elsewhere has no size.
 		out, err = r.UpdateScript(ctx, &gamelift.UpdateScriptInput{ScriptId: c.ScriptArn, Name: new("hall"), Version: new("2")})
-		check(t, err)
+		expect.OK(t, err)
 		if s := out.Script; *s.Name != "hall" || *s.Version != "2" || *s.SizeOnDisk != int64(len(newer)) || r.getScript(*c.ScriptId).Blob != second.Blob {
 			t.Errorf("%+v", s)
 		}
 		out, err = r.UpdateScript(ctx, &gamelift.UpdateScriptInput{ScriptId: c.ScriptId, StorageLocation: r.source("games", "a.zip", text)})
-		check(t, err)
+		expect.OK(t, err)
 		if s := out.Script; *s.SizeOnDisk != 0 || *s.StorageLocation.Bucket != "games" || *s.Name != "hall" {
 			t.Errorf("%+v", s)
 		}
@@ -86,7 +87,7 @@ func TestScripts(t *testing.T) {
 			t.Errorf("%+v", file)
 		}
 		_, err = r.DeleteScript(ctx, &gamelift.DeleteScriptInput{ScriptId: c.ScriptId})
-		check(t, err)
+		expect.OK(t, err)
 		r.clock.Advance(time.Hour)
 		if files := r.files(); len(files) != 0 || r.used("script") != 0 || r.used("script bytes") != 0 {
 			t.Errorf("deleted: files %q, %d scripts of %d bytes", files, r.used("script"), r.used("script bytes"))
@@ -123,24 +124,24 @@ func TestScriptsThatAreRefused(t *testing.T) {
 			{"a tag twice", gamelift.CreateScriptInput{ZipFile: good, Tags: []types.Tag{{Key: new("a"), Value: new("")}, {Key: new("a"), Value: new("")}}}, []string{"Tags"}},
 		} {
 			_, err := r.CreateScript(ctx, &c.in)
-			refused(t, c.name, err, invalid, c.says...)
+			expect.Refused(t, c.name, err, invalid, c.says...)
 		}
 		s := r.script(&gamelift.CreateScriptInput{ZipFile: good, NodeJsVersion: new("24.x")})
 		if got := r.getScript(*s.ScriptId); got.OS() != types.OperatingSystemAmazonLinux2023 {
 			t.Errorf("%s", got.OS())
 		}
 		_, err := r.UpdateScript(ctx, &gamelift.UpdateScriptInput{ScriptId: s.ScriptId, ZipFile: []byte("x"), Name: new("never")})
-		refused(t, "update with no archive", err, invalid, "ZipFile")
+		expect.Refused(t, "update with no archive", err, invalid, "ZipFile")
 		if got := r.getScript(*s.ScriptId); got.Name != nil {
 			t.Errorf("half an update: %+v", got)
 		}
 		for name, code := range map[string]string{unknownScript: missing, unknownBuild: invalid} {
 			_, err := r.DescribeScript(ctx, &gamelift.DescribeScriptInput{ScriptId: &name})
-			refused(t, "describe", err, code, "ScriptId")
+			expect.Refused(t, "describe", err, code, "ScriptId")
 			_, err = r.UpdateScript(ctx, &gamelift.UpdateScriptInput{ScriptId: &name, ZipFile: good})
-			refused(t, "update", err, code, "ScriptId")
+			expect.Refused(t, "update", err, code, "ScriptId")
 			_, err = r.DeleteScript(ctx, &gamelift.DeleteScriptInput{ScriptId: &name})
-			refused(t, "delete", err, code, "ScriptId")
+			expect.Refused(t, "delete", err, code, "ScriptId")
 		}
 		if files := r.files(); len(files) != 1 {
 			t.Errorf("what was refused is left: %q", files)
@@ -149,9 +150,9 @@ func TestScriptsThatAreRefused(t *testing.T) {
 		r.Config.Scripts, r.Config.ScriptBytes = 2, 2*int64(len(good))
 		r.script(&gamelift.CreateScriptInput{ZipFile: good})
 		_, err = r.CreateScript(ctx, &gamelift.CreateScriptInput{ZipFile: good})
-		refused(t, "a third script", err, invalid, "quota of 2")
+		expect.Refused(t, "a third script", err, invalid, "quota of 2")
 		_, err = r.UpdateScript(ctx, &gamelift.UpdateScriptInput{ScriptId: s.ScriptId, ZipFile: archiveOf("index.js", "x")})
-		refused(t, "more bytes", err, invalid, "bytes of all scripts")
+		expect.Refused(t, "more bytes", err, invalid, "bytes of all scripts")
 	})
 }
 
@@ -177,6 +178,6 @@ func TestListScripts(t *testing.T) {
 			}
 		}
 		_, err := r.ListScripts(r.t.Context(), &gamelift.ListScriptsInput{NextToken: foreignToken()})
-		refused(t, "a foreign token", err, invalid, "NextToken")
+		expect.Refused(t, "a foreign token", err, invalid, "NextToken")
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
@@ -18,7 +19,7 @@ func (r *rooms) agent(name string) compute.Agent {
 	r.t.Helper()
 	d := r.dial(name, "")
 	a, err := r.ConnectAgent(r.t.Context(), d, noon)
-	must(r.t, err)
+	expect.OK(r.t, err)
 	return a
 }
 
@@ -26,7 +27,7 @@ func (r *rooms) agent(name string) compute.Agent {
 func (r *rooms) view(a compute.Agent, ids ...string) compute.AgentView {
 	r.t.Helper()
 	var v compute.AgentView
-	must(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) (err error) {
+	expect.OK(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) (err error) {
 		v, err = r.AgentTx(tx, a, ids, r.clock.Now())
 		return err
 	}))
@@ -37,14 +38,14 @@ func TestAgentDial(t *testing.T) {
 	each(t, func(t *testing.T, r *rooms) {
 		r.register("one", east)
 		before := r.connect("one", "before")
-		same(t, "without agent", before.Agent, false)
+		expect.Same(t, "without agent", before.Agent, false)
 		a := r.agent("one")
-		same(t, "with agent", r.connect("one", "p").Agent, true)
-		same(t, "one that was there already", r.read(before).Agent, true)
-		same(t, "first dial", a.Dial, 1)
-		same(t, "superseded", r.view(a).Superseded, false)
-		same(t, "second dial", r.agent("one").Dial, 2)
-		same(t, "superseded by it", r.view(a).Superseded, true)
+		expect.Same(t, "with agent", r.connect("one", "p").Agent, true)
+		expect.Same(t, "one that was there already", r.read(before).Agent, true)
+		expect.Same(t, "first dial", a.Dial, 1)
+		expect.Same(t, "superseded", r.view(a).Superseded, false)
+		expect.Same(t, "second dial", r.agent("one").Dial, 2)
+		expect.Same(t, "superseded by it", r.view(a).Superseded, true)
 
 		d := r.dial("one", "")
 		d.AuthToken = "wrong"
@@ -85,30 +86,30 @@ func TestAgentIsGivenUp(t *testing.T) {
 		p := r.ready("one", "p")
 		keep := func(at time.Time, held ...compute.Agent) []compute.Agent {
 			stale, err := r.KeepAgents(t.Context(), held, at)
-			must(t, err)
-			must(t, r.GiveUpAgents(t.Context(), at))
+			expect.OK(t, err)
+			expect.OK(t, r.GiveUpAgents(t.Context(), at))
 			return stale
 		}
-		same(t, "stale", len(keep(noon.Add(9*time.Minute), a)), 0)
+		expect.Same(t, "stale", len(keep(noon.Add(9*time.Minute), a)), 0)
 		stale := keep(noon.Add(9*time.Minute), old)
 		if len(stale) != 1 || stale[0] != old {
 			t.Errorf("stale %v, want the old connection", stale)
 		}
 		keep(noon.Add(19 * time.Minute))
-		same(t, "within the grace", r.read(p).Agent, true)
+		expect.Same(t, "within the grace", r.read(p).Agent, true)
 		keep(noon.Add(19*time.Minute + time.Second))
-		same(t, "after the grace", r.read(p).Agent, false)
-		same(t, "a new process", r.connect("one", "q").Agent, false)
-		same(t, "its socket", len(keep(noon.Add(20*time.Minute), a)), 1)
-		same(t, "given up", r.view(a).GivenUp, true)
+		expect.Same(t, "after the grace", r.read(p).Agent, false)
+		expect.Same(t, "a new process", r.connect("one", "q").Agent, false)
+		expect.Same(t, "its socket", len(keep(noon.Add(20*time.Minute), a)), 1)
+		expect.Same(t, "given up", r.view(a).GivenUp, true)
 
 		back := r.agent("one")
-		same(t, "dials are numbered on", back.Dial, a.Dial+1)
-		same(t, "back", r.read(p).Agent, true)
-		must(t, r.LeaveAgent(t.Context(), a))
-		same(t, "an old one leaves", r.read(p).Agent, true)
-		must(t, r.LeaveAgent(t.Context(), back))
-		same(t, "shut down", r.read(p).Agent, false)
+		expect.Same(t, "dials are numbered on", back.Dial, a.Dial+1)
+		expect.Same(t, "back", r.read(p).Agent, true)
+		expect.OK(t, r.LeaveAgent(t.Context(), a))
+		expect.Same(t, "an old one leaves", r.read(p).Agent, true)
+		expect.OK(t, r.LeaveAgent(t.Context(), back))
+		expect.Same(t, "shut down", r.read(p).Agent, false)
 	})
 }
 
@@ -119,7 +120,7 @@ func TestAgentView(t *testing.T) {
 		a := r.agent("one")
 		r.ready("two", "other")
 		p, q := r.ready("one", "p"), r.ready("one", "q")
-		must(t, r.End(t.Context(), q.Key, compute.Unhealthy))
+		expect.OK(t, r.End(t.Context(), q.Key, compute.Unhealthy))
 		v := r.view(a)
 		if len(v.Processes) != 1 || v.Processes[0].ProcessID != "p" || v.Processes[0].LogPaths[0] != "/logs" {
 			t.Errorf("view %+v, want p alone", v)
@@ -129,19 +130,19 @@ func TestAgentView(t *testing.T) {
 			t.Errorf("view %+v, want p and the end of q", v)
 		}
 		r.clock.Advance(time.Second)
-		must(t, r.End(t.Context(), r.ready("one", "s").Key, compute.Forced))
-		must(t, r.DB.Read(t.Context(), func(tx *store.Tx) (err error) {
+		expect.OK(t, r.End(t.Context(), r.ready("one", "s").Key, compute.Forced))
+		expect.OK(t, r.DB.Read(t.Context(), func(tx *store.Tx) (err error) {
 			v, err = r.AgentTx(tx, a, nil, r.clock.Now().Add(-time.Second))
 			return err
 		}))
 		if len(v.Processes) != 2 || v.Processes[1].ProcessID != "s" || !v.At.Equal(r.clock.Now()) {
 			t.Errorf("view %+v, want p and what ended within a second", v)
 		}
-		must(t, r.AgentExited(t.Context(), compute.Exit{Compute: a.Compute, ProcessID: "p", Why: compute.Crashed}))
-		same(t, "p", r.read(p).Status, compute.StatusEnded)
+		expect.OK(t, r.AgentExited(t.Context(), compute.Exit{Compute: a.Compute, ProcessID: "p", Why: compute.Crashed}))
+		expect.Same(t, "p", r.read(p).Status, compute.StatusEnded)
 		_, err := r.DeregisterCompute(t.Context(), &gamelift.DeregisterComputeInput{FleetId: &r.fleet, ComputeName: new("one")})
-		must(t, err)
-		same(t, "gone", r.view(a).Gone, true)
+		expect.OK(t, err)
+		expect.Same(t, "gone", r.view(a).Gone, true)
 	})
 }
 
@@ -161,10 +162,10 @@ func TestAgentsReportsBecomeEvents(t *testing.T) {
 			{ProcessID: "slow", Why: compute.Crashed},
 		} {
 			e.Compute = a.Compute
-			must(t, r.AgentExited(t.Context(), e))
+			expect.OK(t, r.AgentExited(t.Context(), e))
 		}
 		out, err := r.Fleets.DescribeFleetEvents(t.Context(), &gamelift.DescribeFleetEventsInput{FleetId: &r.fleet})
-		must(t, err)
+		expect.OK(t, err)
 		got := map[types.EventCode]int{}
 		for _, e := range out.Events {
 			got[e.EventCode]++
@@ -175,7 +176,7 @@ func TestAgentsReportsBecomeEvents(t *testing.T) {
 			types.EventCodeServerProcessInvalidPath:              1,
 			types.EventCodeServerProcessCrashed:                  0,
 		} {
-			same(t, string(code), got[code], want)
+			expect.Same(t, string(code), got[code], want)
 		}
 	})
 }
@@ -189,8 +190,8 @@ func TestAgentKillsSooner(t *testing.T) {
 		r.write(func(tx *store.Tx) error {
 			return r.SendTx(tx, p.Key, compute.TerminateProcess{At: tx.Now.Add(5 * time.Minute), Patient: true})
 		})
-		same(t, "until", r.read(p).EndBy, r.clock.Now().Add(30*time.Second))
+		expect.Same(t, "until", r.read(p).EndBy, r.clock.Now().Add(30*time.Second))
 		r.tick(30 * time.Second)
-		same(t, "afterwards", r.read(p).Status, compute.StatusEnded)
+		expect.Same(t, "afterwards", r.read(p).Status, compute.StatusEnded)
 	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
@@ -19,13 +20,13 @@ func TestLoadOfLocations(t *testing.T) {
 		r.ready("one", "p2")
 		sick := r.ready("two", "p3")
 		r.ready("far", "p4")
-		must(t, r.Health(t.Context(), sick.Key, false))
+		expect.OK(t, r.Health(t.Context(), sick.Key, false))
 		r.reserved(east)
 		r.reserved(west)
 		var loads map[arn.Location]compute.Load
 		look := func() {
 			t.Helper()
-			must(t, r.DB.Read(t.Context(), func(tx *store.Tx) error {
+			expect.OK(t, r.DB.Read(t.Context(), func(tx *store.Tx) error {
 				f, err := r.Fleets.GetTx(tx, arn.FleetID(r.fleet))
 				if err != nil {
 					return err

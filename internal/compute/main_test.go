@@ -1,7 +1,6 @@
 package compute_test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,10 +9,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/store/storetest"
@@ -55,7 +54,7 @@ func each(t *testing.T, f func(t *testing.T, r *rooms)) {
 		}
 		for _, name := range []arn.Location{east, west} {
 			_, err := r.Fleets.CreateLocation(t.Context(), &gamelift.CreateLocationInput{LocationName: new(string(name))})
-			must(t, err)
+			expect.OK(t, err)
 		}
 		r.fleet = r.newFleet(east, west)
 		f(t, r)
@@ -83,7 +82,7 @@ func (r *rooms) newFleet(at ...arn.Location) string {
 		in.Locations = append(in.Locations, types.LocationConfiguration{Location: new(string(name))})
 	}
 	out, err := r.Fleets.CreateFleet(r.t.Context(), in)
-	must(r.t, err)
+	expect.OK(r.t, err)
 	return *out.FleetAttributes.FleetId
 }
 
@@ -91,7 +90,7 @@ func (r *rooms) newFleet(at ...arn.Location) string {
 func (r *rooms) register(name string, at arn.Location) *types.Compute {
 	r.t.Helper()
 	out, err := r.RegisterCompute(r.t.Context(), registration(r.fleet, name, at))
-	must(r.t, err)
+	expect.OK(r.t, err)
 	return out.Compute
 }
 
@@ -103,7 +102,7 @@ func registration(fleet, name string, at arn.Location) *gamelift.RegisterCompute
 func (r *rooms) token(name string) string {
 	r.t.Helper()
 	out, err := r.GetComputeAuthToken(r.t.Context(), &gamelift.GetComputeAuthTokenInput{FleetId: &r.fleet, ComputeName: &name})
-	must(r.t, err)
+	expect.OK(r.t, err)
 	return *out.AuthToken
 }
 
@@ -120,7 +119,7 @@ func (r *rooms) dial(name, pid string) compute.Dial {
 func (r *rooms) connect(name, pid string) compute.Process {
 	r.t.Helper()
 	p, err := r.Connect(r.t.Context(), r.dial(name, pid))
-	must(r.t, err)
+	expect.OK(r.t, err)
 	return p
 }
 
@@ -128,8 +127,8 @@ func (r *rooms) connect(name, pid string) compute.Process {
 func (r *rooms) ready(name, pid string) compute.Process {
 	r.t.Helper()
 	p := r.connect(name, pid)
-	must(r.t, r.Ready(r.t.Context(), p.Key, compute.Ready{Port: 7000, LogPaths: []string{"/logs"}}))
-	must(r.t, r.Health(r.t.Context(), p.Key, true))
+	expect.OK(r.t, r.Ready(r.t.Context(), p.Key, compute.Ready{Port: 7000, LogPaths: []string{"/logs"}}))
+	expect.OK(r.t, r.Health(r.t.Context(), p.Key, true))
 	return p
 }
 
@@ -156,7 +155,7 @@ func reserve(t *testing.T, s *compute.Service, fleet string, at arn.Location) (p
 func (r *rooms) reserved(at arn.Location) string {
 	r.t.Helper()
 	p, err := r.reserve(at)
-	must(r.t, err)
+	expect.OK(r.t, err)
 	return p.ProcessID
 }
 
@@ -178,7 +177,7 @@ func (r *rooms) full(at arn.Location, words ...string) {
 func (r *rooms) read(p compute.Process) compute.Process {
 	r.t.Helper()
 	var now compute.Process
-	must(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) (err error) {
+	expect.OK(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) (err error) {
 		now, err = r.ProcessTx(tx, p.Key)
 		return err
 	}))
@@ -187,20 +186,20 @@ func (r *rooms) read(p compute.Process) compute.Process {
 
 func (r *rooms) write(f func(tx *store.Tx) error) {
 	r.t.Helper()
-	must(r.t, r.DB.Write(r.t.Context(), f))
+	expect.OK(r.t, r.DB.Write(r.t.Context(), f))
 }
 
 // tick lets time pass and sweeps.
 func (r *rooms) tick(d time.Duration) {
 	r.t.Helper()
 	r.clock.Advance(d)
-	must(r.t, r.Tick(r.t.Context(), r.clock.Now()))
+	expect.OK(r.t, r.Tick(r.t.Context(), r.clock.Now()))
 }
 
 // count is what CountTx says of a location.
 func (r *rooms) count(at arn.Location) (n int) {
 	r.t.Helper()
-	must(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) (err error) {
+	expect.OK(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) (err error) {
 		n, err = r.CountTx(tx, arn.FleetID(r.fleet), at)
 		return err
 	}))
@@ -215,7 +214,7 @@ func (r *rooms) checkCounts() {
 
 func checkCounts(t *testing.T, db *store.DB) {
 	t.Helper()
-	must(t, db.Read(t.Context(), func(tx *store.Tx) error {
+	expect.OK(t, db.Read(t.Context(), func(tx *store.Tx) error {
 		rows, err := tx.Query(`SELECT c.name, c.ready, c.free, c.hosting, c.activating,
 			(SELECT count(*) FROM process p WHERE p.compute = c.key AND p.status = 'READY'),
 			(SELECT count(*) FROM process p WHERE p.compute = c.key AND p.free = 1),
@@ -244,7 +243,7 @@ func checkCounts(t *testing.T, db *store.DB) {
 func (r *rooms) events() string {
 	r.t.Helper()
 	out, err := r.Fleets.DescribeFleetEvents(r.t.Context(), &gamelift.DescribeFleetEventsInput{FleetId: &r.fleet})
-	must(r.t, err)
+	expect.OK(r.t, err)
 	var list []string
 	for _, e := range out.Events {
 		if strings.HasPrefix(string(e.EventCode), "FLEET_") || strings.HasPrefix(string(e.EventCode), "LOCATION_") {
@@ -257,36 +256,6 @@ func (r *rooms) events() string {
 		list = append(list, fmt.Sprintf("%s x%d", e.EventCode, n))
 	}
 	return strings.Join(list, ", ")
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// same fails when got is not want.
-func same[T comparable](t *testing.T, what string, got, want T) {
-	t.Helper()
-	if got != want {
-		t.Errorf("%s: got %v, want %v", what, got, want)
-	}
-}
-
-// refused checks that err is the exception and that its message has all the words.
-func refused(t *testing.T, what string, err error, code string, words ...string) {
-	t.Helper()
-	api, ok := errors.AsType[smithy.APIError](err)
-	if !ok || api.ErrorCode() != code {
-		t.Errorf("%s: error %v, want %s", what, err, code)
-		return
-	}
-	for _, w := range words {
-		if !strings.Contains(api.ErrorMessage(), w) {
-			t.Errorf("%s: message %q lacks %q", what, api.ErrorMessage(), w)
-		}
-	}
 }
 
 // turnedAway checks that a dial was refused with an HTTP status.
@@ -302,13 +271,4 @@ func turnedAway(t *testing.T, what string, err error, status int, words ...strin
 			t.Errorf("%s: reason %q lacks %q", what, no.Reason, w)
 		}
 	}
-}
-
-// show is a value as JSON, for comparing and for messages.
-func show(v any) string {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return err.Error()
-	}
-	return string(text)
 }

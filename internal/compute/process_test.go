@@ -11,6 +11,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
@@ -42,7 +43,7 @@ func TestConnectRefuses(t *testing.T) {
 		d := r.dial("one", "p")
 		d.AuthToken, d.Trusted = "", true
 		_, err := r.Connect(t.Context(), d)
-		must(t, err)
+		expect.OK(t, err)
 	})
 }
 
@@ -51,68 +52,68 @@ func TestLifeOfAProcess(t *testing.T) {
 		r.register("one", east)
 		var free int
 		r.DB.Subscribe(compute.ChannelFree, func(fleet string) {
-			same(t, "notified", fleet, r.fleet)
+			expect.Same(t, "notified", fleet, r.fleet)
 			free++
 		})
 		p := r.connect("one", "p")
-		same(t, "dialled", p.Status, compute.StatusConnected)
-		same(t, "names", fmt.Sprint(p.Fleet, p.Compute, p.Location, p.IPAddress), fmt.Sprint(r.fleet, "one", east, "10.0.0.1"))
+		expect.Same(t, "dialled", p.Status, compute.StatusConnected)
+		expect.Same(t, "names", fmt.Sprint(p.Fleet, p.Compute, p.Location, p.IPAddress), fmt.Sprint(r.fleet, "one", east, "10.0.0.1"))
 		r.full(east, "none is ready")
-		same(t, "counted", r.count(east), 0)
+		expect.Same(t, "counted", r.count(east), 0)
 
 		for _, port := range []int32{-1, 0, 60001} {
-			refused(t, "port", r.Ready(t.Context(), p.Key, compute.Ready{Port: port}), invalid, "Port", strconv.Itoa(int(port)))
+			expect.Refused(t, "port", r.Ready(t.Context(), p.Key, compute.Ready{Port: port}), invalid, "Port", strconv.Itoa(int(port)))
 		}
 		r.clock.Advance(time.Second)
-		must(t, r.Ready(t.Context(), p.Key, compute.Ready{Port: 60000, LogPaths: []string{"/a", "/b"}, SDKVersion: "5.6.0", SDKLanguage: "Cpp", ToolName: "Metrics", ToolVersion: "1.0.0"}))
-		must(t, r.Ready(t.Context(), p.Key, compute.Ready{Port: 1})) // a retransmission has no effect
+		expect.OK(t, r.Ready(t.Context(), p.Key, compute.Ready{Port: 60000, LogPaths: []string{"/a", "/b"}, SDKVersion: "5.6.0", SDKLanguage: "Cpp", ToolName: "Metrics", ToolVersion: "1.0.0"}))
+		expect.OK(t, r.Ready(t.Context(), p.Key, compute.Ready{Port: 1})) // a retransmission has no effect
 		now := r.read(p)
-		same(t, "status", now.Status, compute.StatusReady)
-		same(t, "since", now.ReadyAt, r.clock.Now())
-		same(t, "told", fmt.Sprintln(now.Port, now.LogPaths, now.SDKVersion, now.SDKLanguage, now.ToolName, now.ToolVersion), "60000 [/a /b] 5.6.0 Cpp Metrics 1.0.0\n")
-		same(t, "counted", r.count(east), 1)
+		expect.Same(t, "status", now.Status, compute.StatusReady)
+		expect.Same(t, "since", now.ReadyAt, r.clock.Now())
+		expect.Same(t, "told", fmt.Sprintln(now.Port, now.LogPaths, now.SDKVersion, now.SDKLanguage, now.ToolName, now.ToolVersion), "60000 [/a /b] 5.6.0 Cpp Metrics 1.0.0\n")
+		expect.Same(t, "counted", r.count(east), 1)
 
 		r.full(east, "1 are ready", "healthy") // not before its first report
-		must(t, r.Health(t.Context(), p.Key, false))
+		expect.OK(t, r.Health(t.Context(), p.Key, false))
 		r.full(east, "healthy")
-		must(t, r.Health(t.Context(), p.Key, true))
-		must(t, r.Health(t.Context(), p.Key, true))
-		must(t, r.Health(t.Context(), p.Key, false))
+		expect.OK(t, r.Health(t.Context(), p.Key, true))
+		expect.OK(t, r.Health(t.Context(), p.Key, true))
+		expect.OK(t, r.Health(t.Context(), p.Key, false))
 		r.full(east, "healthy")
-		must(t, r.Health(t.Context(), p.Key, true))
-		same(t, "times it became free", free, 2)
+		expect.OK(t, r.Health(t.Context(), p.Key, true))
+		expect.Same(t, "times it became free", free, 2)
 
 		got, err := r.reserve(east)
-		must(t, err)
-		same(t, "reserved", got.Key, p.Key)
-		same(t, "status", got.Status, compute.StatusHosting)
-		same(t, "port", got.Port, 60000)
-		same(t, "counted", r.count(east), 1)
+		expect.OK(t, err)
+		expect.Same(t, "reserved", got.Key, p.Key)
+		expect.Same(t, "status", got.Status, compute.StatusHosting)
+		expect.Same(t, "port", got.Port, 60000)
+		expect.Same(t, "counted", r.count(east), 1)
 		r.full(east, "all 1", "host a game session")
-		must(t, r.Health(t.Context(), p.Key, false))
-		must(t, r.Health(t.Context(), p.Key, true))
+		expect.OK(t, r.Health(t.Context(), p.Key, false))
+		expect.OK(t, r.Health(t.Context(), p.Key, true))
 		r.full(east)
 		r.write(func(tx *store.Tx) error { return errors.Join(r.ActivatedTx(tx, p.Key), r.ActivatedTx(tx, p.Key)) })
 
-		must(t, r.End(t.Context(), p.Key, compute.Normal))
-		must(t, r.End(t.Context(), p.Key, compute.Crashed))
-		same(t, "ended", r.read(p).Status, compute.StatusEnded)
-		same(t, "told once", strings.Join(r.ended, ", "), "p: Normal")
-		same(t, "counted", r.count(east), 0)
-		same(t, "events", r.events(), "")
+		expect.OK(t, r.End(t.Context(), p.Key, compute.Normal))
+		expect.OK(t, r.End(t.Context(), p.Key, compute.Crashed))
+		expect.Same(t, "ended", r.read(p).Status, compute.StatusEnded)
+		expect.Same(t, "told once", strings.Join(r.ended, ", "), "p: Normal")
+		expect.Same(t, "counted", r.count(east), 0)
+		expect.Same(t, "events", r.events(), "")
 		r.full(east, "none is ready")
-		refused(t, "Ready", r.Ready(t.Context(), p.Key, compute.Ready{Port: 1}), conflict, "ended")
-		refused(t, "Health", r.Health(t.Context(), p.Key, true), conflict, "ended")
-		must(t, r.Disconnect(t.Context(), p.Key, p.Dial))
+		expect.Refused(t, "Ready", r.Ready(t.Context(), p.Key, compute.Ready{Port: 1}), conflict, "ended")
+		expect.Refused(t, "Health", r.Health(t.Context(), p.Key, true), conflict, "ended")
+		expect.OK(t, r.Disconnect(t.Context(), p.Key, p.Dial))
 	})
 }
 
 func TestUnknownProcess(t *testing.T) {
 	each(t, func(t *testing.T, r *rooms) {
-		refused(t, "Ready", r.Ready(t.Context(), 1, compute.Ready{Port: 1}), missing)
-		refused(t, "Health", r.Health(t.Context(), 1, true), missing)
-		refused(t, "End", r.End(t.Context(), 1, compute.Normal), missing)
-		must(t, r.Disconnect(t.Context(), 1, 1))
+		expect.Refused(t, "Ready", r.Ready(t.Context(), 1, compute.Ready{Port: 1}), missing)
+		expect.Refused(t, "Health", r.Health(t.Context(), 1, true), missing)
+		expect.Refused(t, "End", r.End(t.Context(), 1, compute.Normal), missing)
+		expect.OK(t, r.Disconnect(t.Context(), 1, 1))
 		err := r.DB.Read(t.Context(), func(tx *store.Tx) error {
 			_, err := r.ProcessTx(tx, 1)
 			return err
@@ -132,7 +133,7 @@ func TestHookCanRefuseAnEnd(t *testing.T) {
 		if err := r.End(t.Context(), p.Key, compute.Normal); !errors.Is(err, broken) {
 			t.Errorf("got %v, want the hook's error", err)
 		}
-		same(t, "still there", r.reserved(east), "p")
+		expect.Same(t, "still there", r.reserved(east), "p")
 	})
 }
 
@@ -140,29 +141,29 @@ func TestReconnectGoesOnWhereItWas(t *testing.T) {
 	each(t, func(t *testing.T, r *rooms) {
 		r.register("one", east)
 		p := r.ready("one", "p")
-		must(t, r.Disconnect(t.Context(), p.Key, p.Dial))
-		same(t, "connected", r.read(p).Connected, false)
+		expect.OK(t, r.Disconnect(t.Context(), p.Key, p.Dial))
+		expect.Same(t, "connected", r.read(p).Connected, false)
 		r.full(east, "connected")
 		r.tick(199 * time.Second)
 		d := r.dial("one", "p")
 		d.IdempotencyToken = "another"
 		again, err := r.Connect(t.Context(), d)
-		must(t, err)
-		same(t, "key", again.Key, p.Key)
-		same(t, "port", again.Port, 7000)
-		same(t, "status", again.Status, compute.StatusReady)
+		expect.OK(t, err)
+		expect.Same(t, "key", again.Key, p.Key)
+		expect.Same(t, "port", again.Port, 7000)
+		expect.Same(t, "status", again.Status, compute.StatusReady)
 
 		// The old socket's close comes late.
-		must(t, r.Disconnect(t.Context(), p.Key, p.Dial))
-		same(t, "connected", r.read(p).Connected, true)
-		same(t, "placeable", r.reserved(east), "p")
+		expect.OK(t, r.Disconnect(t.Context(), p.Key, p.Dial))
+		expect.Same(t, "connected", r.read(p).Connected, true)
+		expect.Same(t, "placeable", r.reserved(east), "p")
 
-		must(t, r.Disconnect(t.Context(), p.Key, again.Dial))
+		expect.OK(t, r.Disconnect(t.Context(), p.Key, again.Dial))
 		r.tick(199 * time.Second)
 		third := r.connect("one", "p")
-		same(t, "status", third.Status, compute.StatusHosting)
+		expect.Same(t, "status", third.Status, compute.StatusHosting)
 		r.tick(time.Hour)
-		same(t, "ended", len(r.ended), 0)
+		expect.Same(t, "ended", len(r.ended), 0)
 	})
 }
 
@@ -172,24 +173,24 @@ func TestGoneLongerThanTheGrace(t *testing.T) {
 		for _, pid := range []string{"a", "b", "c", "stays"} {
 			r.ready("one", pid)
 		}
-		same(t, "reserved", r.reserved(east), "a")
+		expect.Same(t, "reserved", r.reserved(east), "a")
 		for _, pid := range []string{"a", "b", "c"} {
 			p := r.connect("one", pid)
-			must(t, r.Disconnect(t.Context(), p.Key, p.Dial))
+			expect.OK(t, r.Disconnect(t.Context(), p.Key, p.Dial))
 			r.clock.Advance(time.Second)
 		}
 		due, ok, err := r.Due(t.Context())
-		must(t, err)
-		same(t, "due", due, r.clock.Now().Add(197*time.Second))
-		same(t, "anything", ok, true)
+		expect.OK(t, err)
+		expect.Same(t, "due", due, r.clock.Now().Add(197*time.Second))
+		expect.Same(t, "anything", ok, true)
 		r.tick(197*time.Second - time.Millisecond)
-		same(t, "too early", len(r.ended), 0)
+		expect.Same(t, "too early", len(r.ended), 0)
 		r.tick(time.Millisecond)
-		same(t, "at the grace", strings.Join(r.ended, ", "), "a: Crashed")
+		expect.Same(t, "at the grace", strings.Join(r.ended, ", "), "a: Crashed")
 		r.tick(2 * time.Second)
-		same(t, "all", strings.Join(r.ended, ", "), "a: Crashed, b: Crashed, c: Crashed")
-		same(t, "events", r.events(), "SERVER_PROCESS_CRASHED x3")
-		same(t, "left", r.reserved(east), "stays")
+		expect.Same(t, "all", strings.Join(r.ended, ", "), "a: Crashed, b: Crashed, c: Crashed")
+		expect.Same(t, "events", r.events(), "SERVER_PROCESS_CRASHED x3")
+		expect.Same(t, "left", r.reserved(east), "stays")
 	})
 }
 
@@ -199,21 +200,21 @@ func TestReadyTimeout(t *testing.T) {
 		r.connect("one", "slow")
 		r.ready("one", "quick")
 		r.tick(5*time.Minute - time.Millisecond)
-		same(t, "too early", len(r.ended), 0)
+		expect.Same(t, "too early", len(r.ended), 0)
 		due, _, err := r.Due(t.Context())
-		must(t, err)
-		same(t, "due", due, r.clock.Now().Add(time.Millisecond))
+		expect.OK(t, err)
+		expect.Same(t, "due", due, r.clock.Now().Add(time.Millisecond))
 		r.tick(time.Millisecond)
-		same(t, "ended", strings.Join(r.ended, ", "), "slow: ReadyTimeout")
-		same(t, "events", r.events(), "SERVER_PROCESS_PROCESS_READY_TIMEOUT x1")
+		expect.Same(t, "ended", strings.Join(r.ended, ", "), "slow: ReadyTimeout")
+		expect.Same(t, "events", r.events(), "SERVER_PROCESS_PROCESS_READY_TIMEOUT x1")
 	})
 }
 
 func TestUnhealthyEvent(t *testing.T) {
 	each(t, func(t *testing.T, r *rooms) {
 		r.register("one", east)
-		must(t, r.End(t.Context(), r.ready("one", "p").Key, compute.Unhealthy))
-		same(t, "events", r.events(), "SERVER_PROCESS_TERMINATED_UNHEALTHY x1")
+		expect.OK(t, r.End(t.Context(), r.ready("one", "p").Key, compute.Unhealthy))
+		expect.Same(t, "events", r.events(), "SERVER_PROCESS_TERMINATED_UNHEALTHY x1")
 	})
 }
 
@@ -222,7 +223,7 @@ func TestToldToEnd(t *testing.T) {
 		r.register("one", east)
 		good, bad := r.ready("one", "good"), r.ready("one", "bad")
 		idle := r.ready("one", "idle")
-		same(t, "reserved", r.reserved(east)+r.reserved(east), "goodbad")
+		expect.Same(t, "reserved", r.reserved(east)+r.reserved(east), "goodbad")
 		by := r.clock.Now().Add(5 * time.Minute)
 		r.write(func(tx *store.Tx) error {
 			for _, p := range []compute.Process{good, bad, idle} {
@@ -233,16 +234,16 @@ func TestToldToEnd(t *testing.T) {
 			return nil
 		})
 		r.full(east, "told to end")
-		same(t, "until", r.read(bad).EndBy, by)
+		expect.Same(t, "until", r.read(bad).EndBy, by)
 		r.clock.Advance(4 * time.Minute)
-		must(t, r.End(t.Context(), good.Key, compute.Normal))
-		must(t, r.End(t.Context(), idle.Key, compute.Normal))
+		expect.OK(t, r.End(t.Context(), good.Key, compute.Normal))
+		expect.OK(t, r.End(t.Context(), idle.Key, compute.Normal))
 		due, _, err := r.Due(t.Context())
-		must(t, err)
-		same(t, "due", due, by)
+		expect.OK(t, err)
+		expect.Same(t, "due", due, by)
 		r.tick(time.Minute)
-		same(t, "ended", strings.Join(r.ended, ", "), "good: Normal, idle: Normal, bad: Forced")
-		same(t, "events", r.events(), "SERVER_PROCESS_FORCE_TERMINATED x1")
+		expect.Same(t, "ended", strings.Join(r.ended, ", "), "good: Normal, idle: Normal, bad: Forced")
+		expect.Same(t, "events", r.events(), "SERVER_PROCESS_FORCE_TERMINATED x1")
 	})
 }
 
@@ -258,12 +259,12 @@ func TestEndedProcessComesBack(t *testing.T) {
 		r.register("two", west)
 		d := r.dial("two", "busy")
 		busy, err := r.Connect(t.Context(), d)
-		must(t, err)
-		must(t, r.Ready(t.Context(), busy.Key, compute.Ready{Port: 1}))
-		must(t, r.Health(t.Context(), busy.Key, true))
-		same(t, "reserved", r.reserved(west), "busy")
+		expect.OK(t, err)
+		expect.OK(t, r.Ready(t.Context(), busy.Key, compute.Ready{Port: 1}))
+		expect.OK(t, r.Health(t.Context(), busy.Key, true))
+		expect.Same(t, "reserved", r.reserved(west), "busy")
 		for _, p := range []compute.Process{young, idle, busy} {
-			must(t, r.End(t.Context(), p.Key, compute.Crashed))
+			expect.OK(t, r.End(t.Context(), p.Key, compute.Crashed))
 		}
 
 		for what, token := range map[string]string{"another token": "other", "no token": ""} {
@@ -272,38 +273,38 @@ func TestEndedProcessComesBack(t *testing.T) {
 		}
 
 		p, err := again("young", "once-young")
-		must(t, err)
-		same(t, "never ready", p.Status, compute.StatusConnected)
+		expect.OK(t, err)
+		expect.Same(t, "never ready", p.Status, compute.StatusConnected)
 		r.tick(5*time.Minute - time.Millisecond)
-		same(t, "its time began anew", r.read(p).Status, compute.StatusConnected)
-		must(t, r.Ready(t.Context(), p.Key, compute.Ready{Port: 1}))
+		expect.Same(t, "its time began anew", r.read(p).Status, compute.StatusConnected)
+		expect.OK(t, r.Ready(t.Context(), p.Key, compute.Ready{Port: 1}))
 
 		p, err = again("idle", "once-idle")
-		must(t, err)
-		same(t, "was ready", p.Status, compute.StatusReady)
+		expect.OK(t, err)
+		expect.Same(t, "was ready", p.Status, compute.StatusReady)
 		r.full(east, "2 are ready")
-		must(t, r.Health(t.Context(), p.Key, true))
-		same(t, "after a report", r.reserved(east), "idle")
+		expect.OK(t, r.Health(t.Context(), p.Key, true))
+		expect.Same(t, "after a report", r.reserved(east), "idle")
 
 		p, err = r.Connect(t.Context(), d)
-		must(t, err)
-		same(t, "its game session is lost", p.Status, compute.StatusHosting)
-		same(t, "until", p.EndBy, r.clock.Now().Add(5*time.Minute))
+		expect.OK(t, err)
+		expect.Same(t, "its game session is lost", p.Status, compute.StatusHosting)
+		expect.Same(t, "until", p.EndBy, r.clock.Now().Add(5*time.Minute))
 		inbox, err := r.TakeInbox(t.Context(), []store.Key{p.Key})
-		must(t, err)
-		same(t, "messages", len(inbox), 1)
-		same(t, "message", string(inbox[0].Text), fmt.Sprintf(`{"Action":"TerminateProcess","TerminationTime":%d}`, p.EndBy.UnixMilli()))
+		expect.OK(t, err)
+		expect.Same(t, "messages", len(inbox), 1)
+		expect.Same(t, "message", string(inbox[0].Text), fmt.Sprintf(`{"Action":"TerminateProcess","TerminationTime":%d}`, p.EndBy.UnixMilli()))
 		r.full(west)
 
-		must(t, r.End(t.Context(), p.Key, compute.Normal))
+		expect.OK(t, r.End(t.Context(), p.Key, compute.Normal))
 		_, err = r.Connect(t.Context(), d)
 		turnedAway(t, "after TerminateServerProcess", err, 403, "ended")
 
 		old := r.dial("one", "old") // SDKs before 5.3 send no token
 		old.IdempotencyToken = ""
 		p, err = r.Connect(t.Context(), old)
-		must(t, err)
-		must(t, r.End(t.Context(), p.Key, compute.Crashed))
+		expect.OK(t, err)
+		expect.OK(t, r.End(t.Context(), p.Key, compute.Crashed))
 		_, err = r.Connect(t.Context(), old)
 		turnedAway(t, "no token then and now", err, 403, "ended")
 	})
@@ -315,16 +316,16 @@ func TestEndedProcessesAreForgotten(t *testing.T) {
 		d := r.dial("one", "p")
 		d.Trusted = true
 		p, err := r.Connect(t.Context(), d)
-		must(t, err)
-		must(t, r.End(t.Context(), p.Key, compute.Normal))
+		expect.OK(t, err)
+		expect.OK(t, r.End(t.Context(), p.Key, compute.Normal))
 		r.tick(24 * time.Hour)
-		same(t, "after a day", r.read(p).Status, compute.StatusEnded)
+		expect.Same(t, "after a day", r.read(p).Status, compute.StatusEnded)
 		due, _, err := r.Due(t.Context())
-		must(t, err)
+		expect.OK(t, err)
 		r.tick(due.Sub(r.clock.Now()))
-		same(t, "on a full hour", due, due.Truncate(time.Hour))
+		expect.Same(t, "on a full hour", due, due.Truncate(time.Hour))
 		anew, err := r.Connect(t.Context(), d)
-		must(t, err)
+		expect.OK(t, err)
 		if anew.Key == p.Key || anew.Status != compute.StatusConnected {
 			t.Errorf("the forgotten process came back: %+v", anew)
 		}
@@ -334,15 +335,15 @@ func TestEndedProcessesAreForgotten(t *testing.T) {
 func TestTickRepeatedDoesNothingMore(t *testing.T) {
 	each(t, func(t *testing.T, r *rooms) {
 		_, ok, err := r.Due(t.Context())
-		must(t, err)
-		same(t, "due on an empty room", ok, false)
+		expect.OK(t, err)
+		expect.Same(t, "due on an empty room", ok, false)
 		r.register("one", east)
 		r.connect("one", "p")
 		r.tick(time.Hour)
 		r.tick(0)
 		r.tick(0)
-		same(t, "ended", strings.Join(r.ended, ", "), "p: ReadyTimeout")
-		same(t, "events", r.events(), "SERVER_PROCESS_PROCESS_READY_TIMEOUT x1")
+		expect.Same(t, "ended", strings.Join(r.ended, ", "), "p: ReadyTimeout")
+		expect.Same(t, "events", r.events(), "SERVER_PROCESS_PROCESS_READY_TIMEOUT x1")
 	})
 }
 
@@ -352,7 +353,7 @@ func TestSweepGoesPastOneThatCannotEnd(t *testing.T) {
 		for i := range 1003 { // more than a batch
 			d := r.dial("one", fmt.Sprintf("p%04d", i))
 			_, err := r.Connect(t.Context(), d)
-			must(t, err)
+			expect.OK(t, err)
 		}
 		broken := errors.New("broken")
 		n := 0
@@ -368,7 +369,7 @@ func TestSweepGoesPastOneThatCannotEnd(t *testing.T) {
 		if !errors.Is(err, broken) {
 			t.Errorf("Tick: %v, want the hook's error", err)
 		}
-		same(t, "ended", n, 1002)
+		expect.Same(t, "ended", n, 1002)
 	})
 }
 
@@ -385,17 +386,17 @@ func TestKeep(t *testing.T) {
 		hold(r.connect("one", "superseded"))
 		p := r.ready("one", "ended")
 		dead := hold(p)
-		must(t, r.End(t.Context(), p.Key, compute.Unhealthy))
+		expect.OK(t, r.End(t.Context(), p.Key, compute.Unhealthy))
 		unknown := compute.Socket{Process: 1, Dial: 1}
 		held = append(held, unknown)
 		stale, err := r.Keep(t.Context(), held)
-		must(t, err)
+		expect.OK(t, err)
 		if want := []compute.Socket{old, dead, unknown}; !slices.Equal(stale, want) {
 			t.Errorf("stale: %v, want %v", stale, want)
 		}
 		stale, err = r.Keep(t.Context(), nil)
-		must(t, err)
-		same(t, "of none", len(stale), 0)
+		expect.OK(t, err)
+		expect.Same(t, "of none", len(stale), 0)
 	})
 }
 
@@ -405,9 +406,9 @@ func TestSocketsOfDeadNodes(t *testing.T) {
 		r.register("two", east)
 		mine, busy := r.ready("one", "mine"), r.ready("two", "busy")
 		idle := r.ready("two", "idle")
-		same(t, "reserved", r.reserved(east)+r.reserved(east), "minebusy")
+		expect.Same(t, "reserved", r.reserved(east)+r.reserved(east), "minebusy")
 		r.tick(time.Hour)
-		same(t, "while the node lives", len(r.ended), 0)
+		expect.Same(t, "while the node lives", len(r.ended), 0)
 
 		// busy and idle are held by a node of which nobody has heard.
 		r.write(func(tx *store.Tx) error {
@@ -416,18 +417,18 @@ func TestSocketsOfDeadNodes(t *testing.T) {
 		})
 		r.tick(0)
 		for _, p := range []compute.Process{busy, idle} {
-			same(t, p.ProcessID, r.read(p).Connected, false)
+			expect.Same(t, p.ProcessID, r.read(p).Connected, false)
 		}
-		same(t, "mine", r.read(mine).Connected, true)
+		expect.Same(t, "mine", r.read(mine).Connected, true)
 		r.full(east, "1 are ready", "connected")
 
 		// One comes back in time, the other does not. The grace began with the sweep.
 		r.tick(199 * time.Second)
-		same(t, "within the grace", len(r.ended), 0)
+		expect.Same(t, "within the grace", len(r.ended), 0)
 		r.connect("two", "idle")
-		same(t, "back", r.reserved(east), "idle")
+		expect.Same(t, "back", r.reserved(east), "idle")
 		r.tick(time.Second)
-		same(t, "ended", strings.Join(r.ended, ", "), "busy: Crashed")
+		expect.Same(t, "ended", strings.Join(r.ended, ", "), "busy: Crashed")
 	})
 }
 
@@ -444,11 +445,11 @@ func TestKeepTakesSocketsBack(t *testing.T) {
 		r.tick(0)
 		r.full(east, "connected")
 		stale, err := r.Keep(t.Context(), held)
-		must(t, err)
-		same(t, "stale", len(stale), 0)
+		expect.OK(t, err)
+		expect.Same(t, "stale", len(stale), 0)
 		r.tick(time.Hour)
-		same(t, "ended", len(r.ended), 0)
-		same(t, "placeable", r.reserved(east), "p")
+		expect.Same(t, "ended", len(r.ended), 0)
+		expect.Same(t, "placeable", r.reserved(east), "p")
 	})
 }
 
@@ -456,22 +457,22 @@ func TestRestartLosesNothing(t *testing.T) {
 	each(t, func(t *testing.T, r *rooms) {
 		r.register("one", east)
 		p, q := r.ready("one", "p"), r.ready("one", "q")
-		same(t, "reserved", r.reserved(east), "p")
+		expect.Same(t, "reserved", r.reserved(east), "p")
 		r.write(func(tx *store.Tx) error { return r.SendTx(tx, p.Key, compute.CreateGameSession{GameSessionID: "arn"}) })
 
 		// Another room on the same database, as after a restart: it knows what this one knew.
 		s := service(r.DB)
 		d := r.dial("one", "p")
 		again, err := s.Connect(t.Context(), d)
-		must(t, err)
-		same(t, "status", again.Status, compute.StatusHosting)
-		same(t, "port", again.Port, 7000)
+		expect.OK(t, err)
+		expect.Same(t, "status", again.Status, compute.StatusHosting)
+		expect.Same(t, "port", again.Port, 7000)
 		inbox, err := s.TakeInbox(t.Context(), []store.Key{p.Key, q.Key})
-		must(t, err)
-		same(t, "what waited", len(inbox), 1)
+		expect.OK(t, err)
+		expect.Same(t, "what waited", len(inbox), 1)
 		next, err := reserve(t, s, r.fleet, east)
-		must(t, err)
-		same(t, "next", next.ProcessID, "q")
+		expect.OK(t, err)
+		expect.Same(t, "next", next.ProcessID, "q")
 	})
 }
 
@@ -490,37 +491,37 @@ func TestInbox(t *testing.T) {
 		take := func() string {
 			t.Helper()
 			list, err := r.TakeInbox(t.Context(), []store.Key{q.Key, p.Key})
-			must(t, err)
+			expect.OK(t, err)
 			return texts(list)
 		}
-		same(t, "at first", take(), "")
+		expect.Same(t, "at first", take(), "")
 		for i := range 12 {
 			send(p, fmt.Sprintf("p%d", i))
 		}
 		send(q, "q0")
-		same(t, "notes", len(notes), 13)
-		same(t, "note", notes[12], strconv.FormatInt(int64(q.Key), 10))
+		expect.Same(t, "notes", len(notes), 13)
+		expect.Same(t, "note", notes[12], strconv.FormatInt(int64(q.Key), 10))
 		list, err := r.TakeInbox(t.Context(), []store.Key{p.Key, q.Key})
-		must(t, err)
-		same(t, "in order", texts(list), "p0 p1 p2 p3 p4 p5 p6 p7 p8 p9 p10 p11 q0")
-		same(t, "once", take(), "")
+		expect.OK(t, err)
+		expect.Same(t, "in order", texts(list), "p0 p1 p2 p3 p4 p5 p6 p7 p8 p9 p10 p11 q0")
+		expect.Same(t, "once", take(), "")
 
 		// Some could not be sent; others came meanwhile.
 		send(p, "p12")
 		notes = nil
-		must(t, r.PutBack(t.Context(), list[10:]))
-		must(t, r.PutBack(t.Context(), list[10:]))
-		same(t, "notes", len(notes), 3)
-		same(t, "after putting back", take(), "p10 p11 p12 q0")
+		expect.OK(t, r.PutBack(t.Context(), list[10:]))
+		expect.OK(t, r.PutBack(t.Context(), list[10:]))
+		expect.Same(t, "notes", len(notes), 3)
+		expect.Same(t, "after putting back", take(), "p10 p11 p12 q0")
 
-		must(t, r.End(t.Context(), q.Key, compute.Normal))
+		expect.OK(t, r.End(t.Context(), q.Key, compute.Normal))
 		send(q, "q1")
-		must(t, r.PutBack(t.Context(), list[12:]))
-		same(t, "of an ended process", take(), "")
+		expect.OK(t, r.PutBack(t.Context(), list[12:]))
+		expect.Same(t, "of an ended process", take(), "")
 
 		send(p, "p13")
-		must(t, r.End(t.Context(), p.Key, compute.Normal))
-		same(t, "of one that ended meanwhile", take(), "")
+		expect.OK(t, r.End(t.Context(), p.Key, compute.Normal))
+		expect.Same(t, "of one that ended meanwhile", take(), "")
 		err = r.DB.Write(t.Context(), func(tx *store.Tx) error { return r.SendTx(tx, p.Key, &compute.TerminateProcess{}) })
 		if err == nil || !strings.Contains(err.Error(), "TerminateProcess") {
 			t.Errorf("a pointer: %v, want an error", err)
@@ -557,6 +558,6 @@ func TestNothingOfARolledBackReservationStays(t *testing.T) {
 		if !errors.Is(err, broken) {
 			t.Fatal(err)
 		}
-		same(t, "still free", r.reserved(east), "p")
+		expect.Same(t, "still free", r.reserved(east), "p")
 	})
 }

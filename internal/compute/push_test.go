@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/expect"
 )
 
 // The texts are those of server-sdk-protocol.md 4: no RequestId, properties as an object,
@@ -48,6 +49,6 @@ func TestPushesOnTheWire(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, c.what, string(text), c.want)
+		expect.Same(t, c.what, string(text), c.want)
 	}
 }

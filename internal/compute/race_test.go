@@ -10,6 +10,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
@@ -34,15 +35,15 @@ func TestDialsOfOneProcessAtOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		same(t, "connections", len(numbers), 8)
-		same(t, "processes", len(keys), 1)
+		expect.Same(t, "connections", len(numbers), 8)
+		expect.Same(t, "processes", len(keys), 1)
 		// All but the newest close late and in any order.
 		for dial, key := range numbers {
 			if dial < 8 {
-				must(t, r.Disconnect(t.Context(), key, dial))
+				expect.OK(t, r.Disconnect(t.Context(), key, dial))
 			}
 		}
-		same(t, "connected", r.read(compute.Process{Key: numbers[8]}).Connected, true)
+		expect.Same(t, "connected", r.read(compute.Process{Key: numbers[8]}).Connected, true)
 	}
 	each(t, func(t *testing.T, r *rooms) { dials(t, r, [2]*compute.Service{r.Service, r.Service}) })
 	t.Run("two nodes", func(t *testing.T) {
@@ -103,13 +104,13 @@ func TestFleetDeletedMeanwhile(t *testing.T) {
 			wg.Go(func() { gone(fmt.Sprint("call ", n), call(nodes[n%2])) })
 		}
 		wg.Wait()
-		must(t, r.DB.Read(t.Context(), func(tx *store.Tx) error {
+		expect.OK(t, r.DB.Read(t.Context(), func(tx *store.Tx) error {
 			var left int
 			if err := tx.QueryRow(`SELECT (SELECT count(*) FROM compute) + (SELECT count(*) FROM compute_token)
 				+ (SELECT count(*) FROM process WHERE status <> 'ENDED') + (SELECT count(*) FROM compute_quota)`).Scan(&left); err != nil {
 				return err
 			}
-			same(t, fmt.Sprintf("round %d: left behind", round), left, 0)
+			expect.Same(t, fmt.Sprintf("round %d: left behind", round), left, 0)
 			return nil
 		}))
 	}

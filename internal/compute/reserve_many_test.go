@@ -11,6 +11,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
@@ -47,8 +48,8 @@ func TestReserveMany(t *testing.T) {
 			names[r.ready(pid[:len(pid)-2], pid).Key] = pid
 			r.clock.Advance(1)
 		}
-		same(t, "none are wanted", len(r.many(east, 0)), 0)
-		same(t, "none is there", len(r.many(west, 3)), 0)
+		expect.Same(t, "none are wanted", len(r.many(east, 0)), 0)
+		expect.Same(t, "none is there", len(r.many(west, 3)), 0)
 		taken := func(list []compute.Reserved) string {
 			var pids []string
 			for _, p := range list {
@@ -57,16 +58,16 @@ func TestReserveMany(t *testing.T) {
 			slices.Sort(pids)
 			return fmt.Sprint(pids)
 		}
-		same(t, "first", taken(r.many(east, 1)), "[one-a]")
-		same(t, "then", taken(r.many(east, 2)), "[two-a two-b]")
+		expect.Same(t, "first", taken(r.many(east, 1)), "[one-a]")
+		expect.Same(t, "then", taken(r.many(east, 2)), "[two-a two-b]")
 		last := r.many(east, 10)
-		same(t, "the rest", taken(last), "[three-a three-b two-c]")
-		same(t, "and none", len(r.many(east, 1)), 0)
+		expect.Same(t, "the rest", taken(last), "[three-a three-b two-c]")
+		expect.Same(t, "and none", len(r.many(east, 1)), 0)
 		r.checkCounts()
 
 		messages, err := r.TakeInbox(t.Context(), []store.Key{last[0].Key})
-		must(t, err)
-		same(t, "messages", len(messages), 1)
+		expect.OK(t, err)
+		expect.Same(t, "messages", len(messages), 1)
 
 		var keys []store.Key
 		for k := range names {
@@ -76,7 +77,7 @@ func TestReserveMany(t *testing.T) {
 			r.write(func(tx *store.Tx) error { return r.ActivatedManyTx(tx, keys) })
 			r.checkCounts()
 		}
-		must(t, r.End(t.Context(), keys[0], compute.Normal))
+		expect.OK(t, r.End(t.Context(), keys[0], compute.Normal))
 		r.write(func(tx *store.Tx) error { return r.ActivatedManyTx(tx, keys) })
 		r.checkCounts()
 	})
@@ -87,7 +88,7 @@ func TestReserveManyKeepsTheActivationLimit(t *testing.T) {
 		_, err := r.Fleets.UpdateRuntimeConfiguration(t.Context(), &gamelift.UpdateRuntimeConfigurationInput{
 			FleetId: &r.fleet, RuntimeConfiguration: &types.RuntimeConfiguration{MaxConcurrentGameSessionActivations: new(int32(2))},
 		})
-		must(t, err)
+		expect.OK(t, err)
 		free := func() (n int) {
 			r.write(func(tx *store.Tx) error {
 				f, err := r.Fleets.GetTx(tx, arn.FleetID(r.fleet))
@@ -106,15 +107,15 @@ func TestReserveManyKeepsTheActivationLimit(t *testing.T) {
 			r.ready("one", fmt.Sprint("one-", i))
 		}
 		r.ready("two", "two")
-		same(t, "free", free(), 3)
+		expect.Same(t, "free", free(), 3)
 		list := r.many(east, 10)
-		same(t, "taken", len(list), 3)
-		same(t, "free", free(), 0)
+		expect.Same(t, "taken", len(list), 3)
+		expect.Same(t, "free", free(), 0)
 		r.write(func(tx *store.Tx) error {
 			return r.ActivatedManyTx(tx, []store.Key{list[0].Key, list[1].Key, list[2].Key})
 		})
-		same(t, "free after activation", free(), 1)
-		same(t, "taken", len(r.many(east, 10)), 1)
+		expect.Same(t, "free after activation", free(), 1)
+		expect.Same(t, "taken", len(r.many(east, 10)), 1)
 		r.checkCounts()
 	})
 }
@@ -151,7 +152,7 @@ func TestReserveManyAtOnce(t *testing.T) {
 		for len(r.many(east, 7)) > 0 {
 			// Those that were passed over, since others had locked them.
 		}
-		same(t, "left", r.free(), 0)
+		expect.Same(t, "left", r.free(), 0)
 		r.checkCounts()
 	})
 }

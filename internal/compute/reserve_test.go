@@ -17,6 +17,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/store/storetest"
@@ -34,8 +35,8 @@ func TestFullestComputeThenLongestReady(t *testing.T) {
 		}
 		r.ready("one", "one-first")
 		r.clock.Advance(time.Second)
-		must(t, r.Ready(t.Context(), late.Key, compute.Ready{Port: 1}))
-		must(t, r.Health(t.Context(), late.Key, true))
+		expect.OK(t, r.Ready(t.Context(), late.Key, compute.Ready{Port: 1}))
+		expect.OK(t, r.Health(t.Context(), late.Key, true))
 		r.ready("far", "far")
 
 		var got []string
@@ -44,16 +45,16 @@ func TestFullestComputeThenLongestReady(t *testing.T) {
 		for range 5 {
 			got = append(got, r.reserved(east))
 		}
-		same(t, "order", strings.Join(got, " "), "one-first one-late two-b two-a two-c two-d")
-		must(t, r.End(t.Context(), busy.Key, compute.Normal))
+		expect.Same(t, "order", strings.Join(got, " "), "one-first one-late two-b two-a two-c two-d")
+		expect.OK(t, r.End(t.Context(), busy.Key, compute.Normal))
 		r.full(east, "all 5")
-		same(t, "in the other location", r.reserved(west), "far")
+		expect.Same(t, "in the other location", r.reserved(west), "far")
 
 		// two hosts more than one now: its next process goes first.
 		r.ready("one", "one-new")
 		r.clock.Advance(time.Second)
 		r.ready("two", "two-new")
-		same(t, "fullest", r.reserved(east), "two-new")
+		expect.Same(t, "fullest", r.reserved(east), "two-new")
 		r.full("custom-moon", "no compute in custom-moon")
 	})
 }
@@ -65,10 +66,10 @@ func TestReadySinceIsWhatCounts(t *testing.T) {
 		first := r.ready("one", "first")
 		r.clock.Advance(time.Second)
 		r.ready("one", "second")
-		must(t, r.Health(t.Context(), first.Key, false))
+		expect.OK(t, r.Health(t.Context(), first.Key, false))
 		r.clock.Advance(time.Second)
-		must(t, r.Health(t.Context(), first.Key, true))
-		same(t, "reserved", r.reserved(east), "first")
+		expect.OK(t, r.Health(t.Context(), first.Key, true))
+		expect.Same(t, "reserved", r.reserved(east), "first")
 	})
 }
 
@@ -77,7 +78,7 @@ func TestActivationLimit(t *testing.T) {
 		_, err := r.Fleets.UpdateRuntimeConfiguration(t.Context(), &gamelift.UpdateRuntimeConfigurationInput{
 			FleetId: &r.fleet, RuntimeConfiguration: &types.RuntimeConfiguration{MaxConcurrentGameSessionActivations: new(int32(1))},
 		})
-		must(t, err)
+		expect.OK(t, err)
 		r.register("one", east)
 		r.register("two", east)
 		for _, pid := range []string{"a", "b", "c"} {
@@ -86,28 +87,28 @@ func TestActivationLimit(t *testing.T) {
 		}
 		r.ready("two", "z")
 		a, err := r.reserve(east)
-		must(t, err)
-		same(t, "first", a.ProcessID, "a")
+		expect.OK(t, err)
+		expect.Same(t, "first", a.ProcessID, "a")
 		z, err := r.reserve(east) // one is fuller, but at its limit
-		must(t, err)
-		same(t, "second", z.ProcessID, "z")
+		expect.OK(t, err)
+		expect.Same(t, "second", z.ProcessID, "z")
 		r.full(east, "2 are ready", "activate 1", "limit")
 
 		r.write(func(tx *store.Tx) error { return r.ActivatedTx(tx, a.Key) })
 		b, err := r.reserve(east)
-		must(t, err)
-		same(t, "once it is active", b.ProcessID, "b")
+		expect.OK(t, err)
+		expect.Same(t, "once it is active", b.ProcessID, "b")
 		r.full(east, "1 are ready", "limit")
-		must(t, r.End(t.Context(), b.Key, compute.Crashed))
+		expect.OK(t, r.End(t.Context(), b.Key, compute.Crashed))
 		c, err := r.reserve(east)
-		must(t, err)
-		same(t, "once it is gone", c.ProcessID, "c")
+		expect.OK(t, err)
+		expect.Same(t, "once it is gone", c.ProcessID, "c")
 		r.ready("one", "d")
 		r.full(east, "limit")
 		r.write(func(tx *store.Tx) error {
 			return r.SendTx(tx, c.Key, compute.TerminateProcess{At: r.clock.Now().Add(time.Minute)})
 		})
-		same(t, "once it is told to end", r.reserved(east), "d")
+		expect.Same(t, "once it is told to end", r.reserved(east), "d")
 	})
 }
 
@@ -119,14 +120,14 @@ func cluster(t *testing.T) (*rooms, [2]*compute.Service) {
 	var nodes [2]*compute.Service
 	for i := range nodes {
 		db, err := store.Open(context.Background(), url, store.Options{Now: clock.Now})
-		must(t, err)
+		expect.OK(t, err)
 		t.Cleanup(func() { _ = db.Close() })
 		nodes[i] = service(db)
 	}
 	r := &rooms{t: t, clock: clock, Service: nodes[0]}
 	for _, name := range []arn.Location{east, west} {
 		_, err := r.Fleets.CreateLocation(t.Context(), &gamelift.CreateLocationInput{LocationName: new(string(name))})
-		must(t, err)
+		expect.OK(t, err)
 	}
 	r.fleet = r.newFleet(east, west)
 	return r, nodes
@@ -153,8 +154,8 @@ func TestTwoReservationsOneProcess(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			same(t, "won", won.Load(), 1)
-			same(t, "lost", lost.Load(), 3)
+			expect.Same(t, "won", won.Load(), 1)
+			expect.Same(t, "lost", lost.Load(), 3)
 		}
 	}
 	each(t, func(t *testing.T, r *rooms) { one(t, r, [2]*compute.Service{r.Service, r.Service}) })
@@ -316,7 +317,7 @@ func TestManyReservationsInOneTransaction(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	same(t, "given", len(given), 24)
+	expect.Same(t, "given", len(given), 24)
 	r.full(east, "all 24")
 	checkCounts(t, r.DB)
 }
@@ -329,22 +330,22 @@ func TestProcessMovesBetweenNodes(t *testing.T) {
 	q := r.ready("one", "q")
 	d := r.dial("one", "p")
 	moved, err := nodes[1].Connect(t.Context(), d)
-	must(t, err)
+	expect.OK(t, err)
 	stale, err := nodes[0].Keep(t.Context(), []compute.Socket{{Process: p.Key, Dial: p.Dial}, {Process: q.Key, Dial: q.Dial}})
-	must(t, err)
-	same(t, "stale on the first node", fmt.Sprint(stale), fmt.Sprint([]compute.Socket{{Process: p.Key, Dial: p.Dial}}))
-	must(t, nodes[0].Disconnect(t.Context(), p.Key, p.Dial))
-	same(t, "after the old socket's close", r.read(p).Connected, true)
-	same(t, "number", moved.Dial, p.Dial+1)
+	expect.OK(t, err)
+	expect.Same(t, "stale on the first node", fmt.Sprint(stale), fmt.Sprint([]compute.Socket{{Process: p.Key, Dial: p.Dial}}))
+	expect.OK(t, nodes[0].Disconnect(t.Context(), p.Key, p.Dial))
+	expect.Same(t, "after the old socket's close", r.read(p).Connected, true)
+	expect.Same(t, "number", moved.Dial, p.Dial+1)
 
-	must(t, nodes[0].DB.Close()) // the first node leaves the table of nodes
+	expect.OK(t, nodes[0].DB.Close()) // the first node leaves the table of nodes
 	r.Service = nodes[1]
 	r.tick(0)
-	same(t, "moved", r.read(p).Connected, true)
-	same(t, "left behind", r.read(q).Connected, false)
+	expect.Same(t, "moved", r.read(p).Connected, true)
+	expect.Same(t, "left behind", r.read(q).Connected, false)
 	r.tick(200 * time.Second)
-	same(t, "crashed", r.events(), "SERVER_PROCESS_CRASHED x1")
-	same(t, "free", r.reserved(east), "p")
+	expect.Same(t, "crashed", r.events(), "SERVER_PROCESS_CRASHED x1")
+	expect.Same(t, "free", r.reserved(east), "p")
 }
 
 // BenchmarkReserve reserves a process beside many that are free, and undoes it: the cost

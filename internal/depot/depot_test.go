@@ -39,6 +39,7 @@ import (
 	"github.com/matchyard/matchyard/internal/blob"
 	"github.com/matchyard/matchyard/internal/build"
 	"github.com/matchyard/matchyard/internal/depot"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/store/storetest"
 	"github.com/matchyard/matchyard/internal/tag"
@@ -61,7 +62,7 @@ func each(t *testing.T, f func(t *testing.T, y *yard)) {
 	storetest.Each(t, func(t *testing.T, db *store.DB, clock *storetest.Clock) {
 		y := &yard{t: t, clock: clock, dir: filepath.Join(t.TempDir(), "blobs")}
 		blobs, err := blob.OpenDir(y.dir)
-		check(t, err)
+		expect.OK(t, err)
 		t.Cleanup(func() { _ = blobs.Close() })
 		builds := &build.Service{DB: db, Home: arn.Home{Region: "us-west-2", Account: "123456789012"}, Blobs: blobs}
 		builds.Tags = &tag.Service{DB: db, Exists: builds.ExistsTx}
@@ -92,7 +93,7 @@ type slip struct {
 func (y *yard) create() slip {
 	y.t.Helper()
 	out, err := y.Builds.CreateBuild(y.t.Context(), &gamelift.CreateBuildInput{Name: new("arena")})
-	check(y.t, err)
+	expect.OK(y.t, err)
 	c := out.UploadCredentials
 	return slip{
 		id: *out.Build.BuildId, bucket: *out.StorageLocation.Bucket, key: *out.StorageLocation.Key,
@@ -120,7 +121,7 @@ func (y *yard) client(s slip, secure bool, change ...func(*s3.Options)) *s3.Clie
 func (y *yard) status(id string, want gltypes.BuildStatus) {
 	y.t.Helper()
 	out, err := y.Builds.DescribeBuild(y.t.Context(), &gamelift.DescribeBuildInput{BuildId: &id})
-	check(y.t, err)
+	expect.OK(y.t, err)
 	if out.Build.Status != want {
 		y.t.Errorf("the build is %s, want %s", out.Build.Status, want)
 	}
@@ -129,8 +130,8 @@ func (y *yard) status(id string, want gltypes.BuildStatus) {
 // files counts what is in the store after a sweep.
 func (y *yard) files() (n int) {
 	y.t.Helper()
-	check(y.t, y.Builds.Tick(y.t.Context(), y.clock.Now()))
-	check(y.t, filepath.WalkDir(y.dir, func(_ string, d fs.DirEntry, err error) error {
+	expect.OK(y.t, y.Builds.Tick(y.t.Context(), y.clock.Now()))
+	expect.OK(y.t, filepath.WalkDir(y.dir, func(_ string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
 			n++
 		}
@@ -157,13 +158,6 @@ func archiveOf(size int) []byte {
 		panic(err)
 	}
 	return b.Bytes()
-}
-
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // refused checks that err is the S3 error with that code, and that its message has a word.
@@ -198,12 +192,12 @@ func TestPutObject(t *testing.T) {
 					t.Errorf("%s: %+v, %v", name, head, err)
 				}
 				got, err := c.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &s.bucket, Key: &s.key})
-				check(t, err)
+				expect.OK(t, err)
 				if back, err := io.ReadAll(got.Body); err != nil || !bytes.Equal(back, text) {
 					t.Errorf("%s: %d bytes back, %v", name, len(back), err)
 				}
 				part, err := c.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &s.bucket, Key: &s.key, Range: new("bytes=100-199")})
-				check(t, err)
+				expect.OK(t, err)
 				if back, err := io.ReadAll(part.Body); err != nil || !bytes.Equal(back, text[100:200]) || *part.ContentRange != fmt.Sprintf("bytes 100-199/%d", len(text)) {
 					t.Errorf("%s: range of %d bytes, %v", name, len(back), err)
 				}
@@ -304,7 +298,7 @@ func TestMultipart(t *testing.T) {
 				s := y.create()
 				c := y.client(s, secure)
 				u, err := c.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: &s.bucket, Key: &s.key, ChecksumAlgorithm: algorithm})
-				check(t, err)
+				expect.OK(t, err)
 				var done types.CompletedMultipartUpload
 				for i, p := range parts {
 					out, err := c.UploadPart(t.Context(), &s3.UploadPartInput{
@@ -318,7 +312,7 @@ func TestMultipart(t *testing.T) {
 					})
 				}
 				listed, err := c.ListParts(t.Context(), &s3.ListPartsInput{Bucket: &s.bucket, Key: &s.key, UploadId: u.UploadId, MaxParts: new(int32(2))})
-				check(t, err)
+				expect.OK(t, err)
 				if len(listed.Parts) != 2 || !*listed.IsTruncated || *listed.NextPartNumberMarker != "2" || *listed.Parts[1].Size != 4000 || *listed.Parts[0].ETag != *done.Parts[0].ETag {
 					t.Errorf("%+v", listed)
 				}
@@ -362,7 +356,7 @@ func TestMultipart(t *testing.T) {
 					t.Errorf("asked again: %+v, %v", again, err)
 				}
 				got, err := c.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &s.bucket, Key: &s.key})
-				check(t, err)
+				expect.OK(t, err)
 				if back, err := io.ReadAll(got.Body); err != nil || !bytes.Equal(back, text) || *got.ETag != *out.ETag {
 					t.Errorf("%d bytes back, %v", len(back), err)
 				}
@@ -381,11 +375,11 @@ func TestUploadsThatEndEarly(t *testing.T) {
 		s := y.create()
 		c := y.client(s, false)
 		u, err := c.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: &s.bucket, Key: &s.key})
-		check(t, err)
+		expect.OK(t, err)
 		var done types.CompletedMultipartUpload
 		for n := range int32(2) {
 			out, err := c.UploadPart(t.Context(), &s3.UploadPartInput{Bucket: &s.bucket, Key: &s.key, UploadId: u.UploadId, PartNumber: new(n + 1), Body: strings.NewReader("small")})
-			check(t, err)
+			expect.OK(t, err)
 			done.Parts = append(done.Parts, types.CompletedPart{PartNumber: new(n + 1), ETag: out.ETag})
 		}
 		_, err = c.CompleteMultipartUpload(t.Context(), &s3.CompleteMultipartUploadInput{Bucket: &s.bucket, Key: &s.key, UploadId: u.UploadId, MultipartUpload: &done})
@@ -393,7 +387,7 @@ func TestUploadsThatEndEarly(t *testing.T) {
 		_, err = c.UploadPart(t.Context(), &s3.UploadPartInput{Bucket: &s.bucket, Key: &s.key, UploadId: u.UploadId, PartNumber: new(int32(10_001)), Body: strings.NewReader("x")})
 		refused(t, "too high a number", err, "InvalidArgument", "10000")
 		_, err = c.AbortMultipartUpload(t.Context(), &s3.AbortMultipartUploadInput{Bucket: &s.bucket, Key: &s.key, UploadId: u.UploadId})
-		check(t, err)
+		expect.OK(t, err)
 		_, err = c.AbortMultipartUpload(t.Context(), &s3.AbortMultipartUploadInput{Bucket: &s.bucket, Key: &s.key, UploadId: u.UploadId})
 		refused(t, "aborted twice", err, "NoSuchUpload", "")
 		_, err = c.ListParts(t.Context(), &s3.ListPartsInput{Bucket: &s.bucket, Key: &s.key, UploadId: u.UploadId})
@@ -418,9 +412,9 @@ func TestASignOfLife(t *testing.T) {
 			s := y.create()
 			cl := y.client(s, false)
 			u, err := cl.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: &s.bucket, Key: &s.key})
-			check(t, err)
+			expect.OK(t, err)
 			out, err := cl.UploadPart(t.Context(), &s3.UploadPartInput{Bucket: &s.bucket, Key: &s.key, UploadId: u.UploadId, PartNumber: new(int32(1)), Body: bytes.NewReader(c.text)})
-			check(t, err)
+			expect.OK(t, err)
 			done := &types.CompletedMultipartUpload{Parts: []types.CompletedPart{{PartNumber: new(int32(1)), ETag: out.ETag}}}
 			end, err := cl.CompleteMultipartUpload(t.Context(), &s3.CompleteMultipartUploadInput{Bucket: &s.bucket, Key: &s.key, UploadId: u.UploadId, MultipartUpload: done})
 			if c.code != "" {
@@ -464,17 +458,17 @@ func TestPresigned(t *testing.T) {
 		s := y.create()
 		p := s3.NewPresignClient(y.client(s, false), s3.WithPresignExpires(time.Minute))
 		put, err := p.PresignPutObject(t.Context(), &s3.PutObjectInput{Bucket: &s.bucket, Key: &s.key})
-		check(t, err)
+		expect.OK(t, err)
 		r, err := http.NewRequestWithContext(t.Context(), put.Method, put.URL, bytes.NewReader(text))
-		check(t, err)
+		expect.OK(t, err)
 		answer, err := http.DefaultClient.Do(r)
-		check(t, err)
+		expect.OK(t, err)
 		_ = answer.Body.Close()
 		if answer.StatusCode != http.StatusOK {
 			t.Errorf("put: %s", answer.Status)
 		}
 		get, err := p.PresignGetObject(t.Context(), &s3.GetObjectInput{Bucket: &s.bucket, Key: &s.key})
-		check(t, err)
+		expect.OK(t, err)
 		status, body := fetch(t, get.URL)
 		if status != http.StatusOK || !bytes.Equal(body, text) {
 			t.Errorf("get: %d, %d bytes", status, len(body))
@@ -494,12 +488,12 @@ func TestPresigned(t *testing.T) {
 func fetch(t *testing.T, url string) (int, []byte) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
-	check(t, err)
+	expect.OK(t, err)
 	answer, err := http.DefaultClient.Do(r)
-	check(t, err)
+	expect.OK(t, err)
 	defer func() { _ = answer.Body.Close() }()
 	body, err := io.ReadAll(answer.Body)
-	check(t, err)
+	expect.OK(t, err)
 	return answer.StatusCode, body
 }
 
@@ -507,14 +501,14 @@ func fetch(t *testing.T, url string) (int, []byte) {
 func (y *yard) raw(s slip, payload string, body io.Reader, length int64, headers map[string]string) (int, string, *http.Request) {
 	y.t.Helper()
 	r, err := http.NewRequestWithContext(y.t.Context(), http.MethodPut, y.http.URL+"/"+s.bucket+"/"+s.key, body)
-	check(y.t, err)
+	expect.OK(y.t, err)
 	r.ContentLength = length
 	for name, value := range headers {
 		r.Header.Set(name, value)
 	}
 	r.Header.Set("X-Amz-Content-Sha256", payload)
 	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
-	check(y.t, signer.SignHTTP(y.t.Context(), s.creds, r, payload, "s3", "us-west-2", time.Now()))
+	expect.OK(y.t, signer.SignHTTP(y.t.Context(), s.creds, r, payload, "s3", "us-west-2", time.Now()))
 	if signed, ok := body.(*signedChunks); ok {
 		signed.begin(s, r)
 	}
@@ -734,7 +728,7 @@ func TestHTTP2(t *testing.T) {
 		s := y.create()
 		c := y.client(s, true, func(o *s3.Options) { o.BaseEndpoint, o.HTTPClient = &server.URL, server.Client() })
 		_, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &s.bucket, Key: &s.key, Body: bytes.NewReader(archiveOf(1 << 20))})
-		check(t, err)
+		expect.OK(t, err)
 		y.status(s.id, gltypes.BuildStatusReady)
 	})
 }

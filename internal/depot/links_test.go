@@ -10,17 +10,18 @@ import (
 	"time"
 
 	"github.com/matchyard/matchyard/internal/depot"
+	"github.com/matchyard/matchyard/internal/expect"
 )
 
 func send(t *testing.T, method, url string, body io.Reader) (status int, text string, h http.Header) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, body)
-	check(t, err)
+	expect.OK(t, err)
 	answer, err := http.DefaultClient.Do(r)
-	check(t, err)
+	expect.OK(t, err)
 	defer func() { _ = answer.Body.Close() }()
 	got, err := io.ReadAll(answer.Body)
-	check(t, err)
+	expect.OK(t, err)
 	return answer.StatusCode, string(got), answer.Header
 }
 
@@ -96,10 +97,10 @@ func TestALargeFileByLink(t *testing.T) {
 			t.Fatalf("%d %s", status, said)
 		}
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, y.Links.Get("builds/b/1", time.Minute, ""), http.NoBody)
-		check(t, err)
+		expect.OK(t, err)
 		r.Header.Set("Range", fmt.Sprintf("bytes=%d-", 1<<20))
 		answer, err := http.DefaultClient.Do(r)
-		check(t, err)
+		expect.OK(t, err)
 		defer func() { _ = answer.Body.Close() }()
 		if got, err := io.ReadAll(answer.Body); err != nil || answer.StatusCode != http.StatusPartialContent || !bytes.Equal(got, text[1<<20:]) {
 			t.Errorf("%s, %d bytes, %v", answer.Status, len(got), err)

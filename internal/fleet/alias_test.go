@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
@@ -48,13 +49,13 @@ func TestAliasReadsBack(t *testing.T) {
 					AliasId: a.AliasId, AliasArn: new("arn:aws:gamelift:us-west-2::alias/" + *a.AliasId), Name: new("live"), Description: description,
 					RoutingStrategy: to, CreationTime: new(r.clock.Now()), LastUpdatedTime: new(r.clock.Now()),
 				}
-				if show(a) != show(want) {
-					t.Errorf("CreateAlias = %s, want %s", show(a), show(want))
+				if expect.JSON(a) != expect.JSON(want) {
+					t.Errorf("CreateAlias = %s, want %s", expect.JSON(a), expect.JSON(want))
 				}
 				for _, name := range []string{*a.AliasId, *a.AliasArn, "arn:aws:gamelift:us-west-2:123456789012:alias/" + *a.AliasId} {
 					got, err := r.DescribeAlias(ctx, &gamelift.DescribeAliasInput{AliasId: &name})
-					if err != nil || show(got.Alias) != show(want) {
-						t.Errorf("DescribeAlias(%s) = %s, %v, want %s", name, show(got), err, show(want))
+					if err != nil || expect.JSON(got.Alias) != expect.JSON(want) {
+						t.Errorf("DescribeAlias(%s) = %s, %v, want %s", name, expect.JSON(got), err, expect.JSON(want))
 					}
 				}
 			}
@@ -80,20 +81,20 @@ func TestAliasRefusals(t *testing.T) {
 			"without type":             {&types.RoutingStrategy{FleetId: &id}, "Type"},
 		} {
 			_, err := r.CreateAlias(ctx, &gamelift.CreateAliasInput{Name: new("x"), RoutingStrategy: c.to})
-			refused(t, "create, "+name, err, invalid, "RoutingStrategy."+c.word)
+			expect.Refused(t, "create, "+name, err, invalid, "RoutingStrategy."+c.word)
 			_, err = r.UpdateAlias(ctx, &gamelift.UpdateAliasInput{AliasId: a.AliasId, RoutingStrategy: c.to})
-			refused(t, "update, "+name, err, invalid, "RoutingStrategy."+c.word)
+			expect.Refused(t, "update, "+name, err, invalid, "RoutingStrategy."+c.word)
 		}
 		_, err := r.CreateAlias(ctx, &gamelift.CreateAliasInput{Name: new("x"), RoutingStrategy: simple(unknownFleet)})
-		refused(t, "create for no fleet", err, invalid, unknownFleet)
+		expect.Refused(t, "create for no fleet", err, invalid, unknownFleet)
 		_, err = r.UpdateAlias(ctx, &gamelift.UpdateAliasInput{AliasId: a.AliasId, RoutingStrategy: simple(unknownFleet)})
-		refused(t, "update to no fleet", err, missing, unknownFleet)
+		expect.Refused(t, "update to no fleet", err, missing, unknownFleet)
 		for code, bad := range map[string][]types.Tag{invalid: tags("aws:"), tagging: manyTags(51)} {
 			_, err = r.CreateAlias(ctx, &gamelift.CreateAliasInput{Name: new("x"), RoutingStrategy: closed("m"), Tags: bad})
-			refused(t, "bad tags", err, code)
+			expect.Refused(t, "bad tags", err, code)
 		}
-		if out, err := r.ListAliases(ctx, &gamelift.ListAliasesInput{}); err != nil || len(out.Aliases) != 1 || show(out.Aliases[0]) != show(a) {
-			t.Errorf("after refusals: %s, %v, want only %s", show(out), err, show(a))
+		if out, err := r.ListAliases(ctx, &gamelift.ListAliasesInput{}); err != nil || len(out.Aliases) != 1 || expect.JSON(out.Aliases[0]) != expect.JSON(a) {
+			t.Errorf("after refusals: %s, %v, want only %s", expect.JSON(out), err, expect.JSON(a))
 		}
 
 		for _, c := range []struct{ id, code string }{
@@ -104,13 +105,13 @@ func TestAliasRefusals(t *testing.T) {
 			{unknownFleet, invalid},
 		} {
 			_, err := r.DescribeAlias(ctx, &gamelift.DescribeAliasInput{AliasId: &c.id})
-			refused(t, "describe "+c.id, err, c.code, "AliasId")
+			expect.Refused(t, "describe "+c.id, err, c.code, "AliasId")
 			_, err = r.UpdateAlias(ctx, &gamelift.UpdateAliasInput{AliasId: &c.id})
-			refused(t, "update "+c.id, err, c.code, "AliasId")
+			expect.Refused(t, "update "+c.id, err, c.code, "AliasId")
 			_, err = r.DeleteAlias(ctx, &gamelift.DeleteAliasInput{AliasId: &c.id})
-			refused(t, "delete "+c.id, err, c.code, "AliasId")
+			expect.Refused(t, "delete "+c.id, err, c.code, "AliasId")
 			_, err = r.ResolveAlias(ctx, &gamelift.ResolveAliasInput{AliasId: &c.id})
-			refused(t, "resolve "+c.id, err, c.code, "AliasId")
+			expect.Refused(t, "resolve "+c.id, err, c.code, "AliasId")
 		}
 	})
 }
@@ -126,12 +127,12 @@ func TestResolveAlias(t *testing.T) {
 			t.Helper()
 			out, err := r.ResolveAlias(ctx, &gamelift.ResolveAliasInput{AliasId: a.AliasArn})
 			if err != nil || *out.FleetId != id || *out.FleetArn != home.Fleet(arn.FleetID(id)) {
-				t.Errorf("%s: ResolveAlias = %s, %v", when, show(out), err)
+				t.Errorf("%s: ResolveAlias = %s, %v", when, expect.JSON(out), err)
 			}
 		}
 		resolves("at first")
 		_, err := r.ResolveAlias(ctx, &gamelift.ResolveAliasInput{AliasId: b.AliasId})
-		refused(t, "terminal", err, terminal, "come back at eight")
+		expect.Refused(t, "terminal", err, terminal, "come back at eight")
 		if got := fmt.Sprint(err); got != "TerminalRoutingStrategyException: come back at eight" {
 			t.Errorf("message %q is not the alias's own", got)
 		}
@@ -173,12 +174,12 @@ func TestUpdateAliasChangesWhatItNames(t *testing.T) {
 			step(in)
 			want.LastUpdatedTime = new(r.clock.Now())
 			got, err := r.UpdateAlias(ctx, in)
-			if err != nil || show(got.Alias) != show(want) {
-				t.Fatalf("UpdateAlias(%s) = %s, %v, want %s", show(in), show(got), err, show(want))
+			if err != nil || expect.JSON(got.Alias) != expect.JSON(want) {
+				t.Fatalf("UpdateAlias(%s) = %s, %v, want %s", expect.JSON(in), expect.JSON(got), err, expect.JSON(want))
 			}
 			read, err := r.DescribeAlias(ctx, &gamelift.DescribeAliasInput{AliasId: want.AliasId})
-			if err != nil || show(read.Alias) != show(want) {
-				t.Fatalf("after UpdateAlias: %s, %v, want %s", show(read), err, show(want))
+			if err != nil || expect.JSON(read.Alias) != expect.JSON(want) {
+				t.Fatalf("after UpdateAlias: %s, %v, want %s", expect.JSON(read), err, expect.JSON(want))
 			}
 		}
 	})
@@ -190,16 +191,16 @@ func TestDeleteAlias(t *testing.T) {
 		r.Quotas.Aliases = 1
 		a := r.alias("shut", closed("m"))
 		_, err := r.CreateAlias(ctx, &gamelift.CreateAliasInput{Name: new("x"), RoutingStrategy: closed("m")})
-		refused(t, "over the quota", err, overQuota, "1", "aliases")
+		expect.Refused(t, "over the quota", err, overQuota, "1", "aliases")
 		if _, err := r.DeleteAlias(ctx, &gamelift.DeleteAliasInput{AliasId: a.AliasArn}); err != nil {
 			t.Fatal(err)
 		}
 		_, err = r.DeleteAlias(ctx, &gamelift.DeleteAliasInput{AliasId: a.AliasId})
-		refused(t, "again", err, missing)
+		expect.Refused(t, "again", err, missing)
 		_, err = r.ResolveAlias(ctx, &gamelift.ResolveAliasInput{AliasId: a.AliasId})
-		refused(t, "resolve", err, missing)
+		expect.Refused(t, "resolve", err, missing)
 		_, err = r.Tags.ListTagsForResource(ctx, &gamelift.ListTagsForResourceInput{ResourceARN: a.AliasArn})
-		refused(t, "tags", err, missing)
+		expect.Refused(t, "tags", err, missing)
 		r.alias("another", closed("m"))
 	})
 }
@@ -224,7 +225,7 @@ func TestListAliases(t *testing.T) {
 			want := []string{}
 			for _, a := range all {
 				if (c.name == nil || *a.Name == *c.name) && (c.strategy == "" || a.RoutingStrategy.Type == c.strategy) {
-					want = append(want, show(a))
+					want = append(want, expect.JSON(a))
 				}
 			}
 			for limit := int32(1); limit <= 25; limit++ {
@@ -233,10 +234,10 @@ func TestListAliases(t *testing.T) {
 					if err != nil {
 						return nil, nil, err
 					}
-					return idsOf(out.Aliases, func(a types.Alias) *string { return new(show(a)) }), out.NextToken, nil
+					return idsOf(out.Aliases, func(a types.Alias) *string { return new(expect.JSON(a)) }), out.NextToken, nil
 				})
 				if !slices.Equal(got, want) {
-					t.Fatalf("%s, limit %d: %v, want %v", show(c), limit, got, want)
+					t.Fatalf("%s, limit %d: %v, want %v", expect.JSON(c), limit, got, want)
 				}
 			}
 		}
@@ -249,6 +250,6 @@ func TestListAliases(t *testing.T) {
 			return err
 		})
 		_, err = r.ListAliases(ctx, &gamelift.ListAliasesInput{NextToken: page.NextToken, Name: new("name 1")})
-		refused(t, "token of another filter", err, invalid, "NextToken")
+		expect.Refused(t, "token of another filter", err, invalid, "NextToken")
 	})
 }

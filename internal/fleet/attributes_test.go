@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -63,10 +64,10 @@ func TestListFleetsPagesWithEverySize(t *testing.T) {
 			return err
 		})
 		_, err = r.ListFleets(t.Context(), &gamelift.ListFleetsInput{NextToken: first.NextToken, BuildId: new("build-1")})
-		refused(t, "token of another filter", err, invalid, "NextToken")
+		expect.Refused(t, "token of another filter", err, invalid, "NextToken")
 		for name, call := range describes(r) {
 			_, _, err := call(nil, first.NextToken)
-			refused(t, name+" with another operation's token", err, invalid, "NextToken")
+			expect.Refused(t, name+" with another operation's token", err, invalid, "NextToken")
 		}
 	})
 }
@@ -78,11 +79,11 @@ func TestListFleetsByBuildOrScript(t *testing.T) {
 		for _, in := range []*gamelift.ListFleetsInput{{BuildId: new("build-1")}, {ScriptId: new("script-1")}} {
 			out, err := r.ListFleets(r.t.Context(), in)
 			if err != nil || out.FleetIds == nil || len(out.FleetIds) != 0 {
-				r.t.Errorf("ListFleets(%s) = %v, %v, want an empty list", show(in), out, err)
+				r.t.Errorf("ListFleets(%s) = %v, %v, want an empty list", expect.JSON(in), out, err)
 			}
 		}
 		_, err := r.ListFleets(r.t.Context(), &gamelift.ListFleetsInput{BuildId: new("build-1"), ScriptId: new("script-1")})
-		refused(r.t, "both", err, invalid, "BuildId")
+		expect.Refused(r.t, "both", err, invalid, "BuildId")
 	})
 }
 
@@ -146,7 +147,7 @@ func TestDescribeNamedFleets(t *testing.T) {
 				t.Errorf("%s of an unknown fleet = %v, %v, want an empty list", name, got, err)
 			}
 			_, _, err = call([]string{a, "arn:aws:gamelift:us-west-2::build/" + a}, nil)
-			refused(t, name+" of a build", err, invalid, "FleetIds")
+			expect.Refused(t, name+" of a build", err, invalid, "FleetIds")
 			got = walk(t, 1, func(token *string) ([]string, *string, error) { return call(nil, token) })
 			if !slices.Equal(got, []string{a, b}) {
 				t.Errorf("%s paged = %v, want %v", name, got, []string{a, b})
@@ -164,15 +165,15 @@ func TestUpdateFleetAttributesRefusals(t *testing.T) {
 			_, err := r.UpdateFleetAttributes(t.Context(), &in)
 			return err
 		}
-		refused(t, "unknown", update(gamelift.UpdateFleetAttributesInput{FleetId: new(unknownFleet)}), missing, unknownFleet)
-		refused(t, "malformed", update(gamelift.UpdateFleetAttributesInput{FleetId: new("arn:aws:gamelift:x")}), invalid, "FleetId")
-		refused(t, "policy", update(gamelift.UpdateFleetAttributesInput{FleetId: &id, ResourceCreationLimitPolicy: limitPolicy(1, 61)}), overQuota, "PolicyPeriodInMinutes")
+		expect.Refused(t, "unknown", update(gamelift.UpdateFleetAttributesInput{FleetId: new(unknownFleet)}), missing, unknownFleet)
+		expect.Refused(t, "malformed", update(gamelift.UpdateFleetAttributesInput{FleetId: new("arn:aws:gamelift:x")}), invalid, "FleetId")
+		expect.Refused(t, "policy", update(gamelift.UpdateFleetAttributesInput{FleetId: &id, ResourceCreationLimitPolicy: limitPolicy(1, 61)}), overQuota, "PolicyPeriodInMinutes")
 		for _, status := range []types.FleetStatus{types.FleetStatusDeleting, types.FleetStatusError} {
 			r.setStatus(id, status)
-			refused(t, string(status), update(gamelift.UpdateFleetAttributesInput{FleetId: &id}), badStatus, string(status))
+			expect.Refused(t, string(status), update(gamelift.UpdateFleetAttributesInput{FleetId: &id}), badStatus, string(status))
 		}
 		ec2 := string(r.active())
-		refused(t, "cost on EC2", update(gamelift.UpdateFleetAttributesInput{FleetId: &ec2, AnywhereConfiguration: &types.AnywhereConfiguration{Cost: new("1")}}), invalid, "AnywhereConfiguration")
+		expect.Refused(t, "cost on EC2", update(gamelift.UpdateFleetAttributesInput{FleetId: &ec2, AnywhereConfiguration: &types.AnywhereConfiguration{Cost: new("1")}}), invalid, "AnywhereConfiguration")
 	})
 }
 
@@ -182,7 +183,7 @@ func TestUpdateFleetAttributesAnswersIDAndARN(t *testing.T) {
 		id := r.fleet("custom-a")
 		out, err := r.UpdateFleetAttributes(r.t.Context(), &gamelift.UpdateFleetAttributesInput{FleetId: new(home.Fleet(arn.FleetID(id))), AnywhereConfiguration: &types.AnywhereConfiguration{Cost: new("0.25")}})
 		if err != nil || *out.FleetId != id || *out.FleetArn != home.Fleet(arn.FleetID(id)) {
-			r.t.Fatalf("UpdateFleetAttributes = %s, %v", show(out), err)
+			r.t.Fatalf("UpdateFleetAttributes = %s, %v", expect.JSON(out), err)
 		}
 		r.write(func(tx *store.Tx) error {
 			f, err := r.GetTx(tx, arn.FleetID(id))

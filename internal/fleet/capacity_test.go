@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -34,12 +35,12 @@ func TestUtilizationCountsWhatRuns(t *testing.T) {
 			}
 		}
 		one, err := r.DescribeFleetLocationUtilization(ctx, &gamelift.DescribeFleetLocationUtilizationInput{FleetId: &id, Location: new("custom-a")})
-		if want := utilization(new("custom-a"), 3, 2, 5, 20); err != nil || show(one.FleetUtilization) != show(want) {
-			t.Errorf("one location: %s, %v, want %s", show(one), err, show(want))
+		if want := utilization(new("custom-a"), 3, 2, 5, 20); err != nil || expect.JSON(one.FleetUtilization) != expect.JSON(want) {
+			t.Errorf("one location: %s, %v, want %s", expect.JSON(one), err, expect.JSON(want))
 		}
 		all, err := r.DescribeFleetUtilization(ctx, &gamelift.DescribeFleetUtilizationInput{})
-		if want := utilization(nil, 9, 8, 7, math.MaxInt32); err != nil || len(all.FleetUtilization) != 1 || show(all.FleetUtilization[0]) != show(want) {
-			t.Errorf("all locations: %s, %v, want %s", show(all), err, show(want))
+		if want := utilization(nil, 9, 8, 7, math.MaxInt32); err != nil || len(all.FleetUtilization) != 1 || expect.JSON(all.FleetUtilization[0]) != expect.JSON(want) {
+			t.Errorf("all locations: %s, %v, want %s", expect.JSON(all), err, expect.JSON(want))
 		}
 		failure := errors.New("cannot count")
 		r.Counts = func(*store.Tx, arn.FleetID, arn.Location) (fleet.Counts, error) { return fleet.Counts{}, failure }
@@ -63,21 +64,21 @@ func TestAnywhereFleetsHaveNoInstances(t *testing.T) {
 			InstanceCounts: &types.EC2InstanceCounts{ACTIVE: zero, DESIRED: zero, IDLE: zero, MAXIMUM: zero, MINIMUM: zero, PENDING: zero, TERMINATING: zero},
 		}
 		all, err := r.DescribeFleetCapacity(ctx, &gamelift.DescribeFleetCapacityInput{FleetIds: []string{id}})
-		if err != nil || len(all.FleetCapacity) != 1 || show(all.FleetCapacity[0]) != show(want) {
-			t.Errorf("DescribeFleetCapacity = %s, %v, want %s", show(all), err, show(want))
+		if err != nil || len(all.FleetCapacity) != 1 || expect.JSON(all.FleetCapacity[0]) != expect.JSON(want) {
+			t.Errorf("DescribeFleetCapacity = %s, %v, want %s", expect.JSON(all), err, expect.JSON(want))
 		}
 		want.Location = new("custom-a")
 		one, err := r.DescribeFleetLocationCapacity(ctx, &gamelift.DescribeFleetLocationCapacityInput{FleetId: &id, Location: new("custom-a")})
-		if err != nil || show(one.FleetCapacity) != show(want) {
-			t.Errorf("DescribeFleetLocationCapacity = %s, %v, want %s", show(one), err, show(want))
+		if err != nil || expect.JSON(one.FleetCapacity) != expect.JSON(want) {
+			t.Errorf("DescribeFleetLocationCapacity = %s, %v, want %s", expect.JSON(one), err, expect.JSON(want))
 		}
 		for _, at := range []string{"custom-b", "us-west-2", "custom-none"} {
 			_, err := r.DescribeFleetLocationCapacity(ctx, &gamelift.DescribeFleetLocationCapacityInput{FleetId: &id, Location: &at})
-			refused(t, "capacity in "+at, err, missing, "Location", at)
+			expect.Refused(t, "capacity in "+at, err, missing, "Location", at)
 			_, err = r.DescribeFleetLocationUtilization(ctx, &gamelift.DescribeFleetLocationUtilizationInput{FleetId: &id, Location: &at})
-			refused(t, "utilization in "+at, err, missing, "Location", at)
+			expect.Refused(t, "utilization in "+at, err, missing, "Location", at)
 			_, err = r.DescribeFleetPortSettings(ctx, &gamelift.DescribeFleetPortSettingsInput{FleetId: &id, Location: &at})
-			refused(t, "ports in "+at, err, missing, "Location", at)
+			expect.Refused(t, "ports in "+at, err, missing, "Location", at)
 		}
 	})
 }
@@ -88,9 +89,9 @@ func TestManagedOperationsAreRefusedOnAnywhereFleets(t *testing.T) {
 		id := r.fleet("custom-a")
 		calls := onFleet(r)
 		for _, name := range []string{"UpdateFleetCapacity", "UpdateFleetPortSettings", "StartFleetActions", "StopFleetActions"} {
-			refused(r.t, name, calls[name](id), invalid, id, "ANYWHERE")
+			expect.Refused(r.t, name, calls[name](id), invalid, id, "ANYWHERE")
 		}
-		refused(r.t, "CreateVpcPeeringConnection", calls["CreateVpcPeeringConnection"](id), invalid, id, "ANYWHERE")
+		expect.Refused(r.t, "CreateVpcPeeringConnection", calls["CreateVpcPeeringConnection"](id), invalid, id, "ANYWHERE")
 	})
 }
 
@@ -101,8 +102,8 @@ func TestPortSettingsOfAnywhereFleets(t *testing.T) {
 		for _, at := range []*string{nil, new("custom-a")} {
 			out, err := r.DescribeFleetPortSettings(r.t.Context(), &gamelift.DescribeFleetPortSettingsInput{FleetId: &id, Location: at})
 			want := gamelift.DescribeFleetPortSettingsOutput{FleetId: &id, FleetArn: new(home.Fleet(arn.FleetID(id))), InboundPermissions: []types.IpPermission{}, Location: at}
-			if err != nil || show(out) != show(want) {
-				r.t.Errorf("DescribeFleetPortSettings = %s, %v, want %s", show(out), err, show(want))
+			if err != nil || expect.JSON(out) != expect.JSON(want) {
+				r.t.Errorf("DescribeFleetPortSettings = %s, %v, want %s", expect.JSON(out), err, expect.JSON(want))
 			}
 		}
 	})
@@ -124,8 +125,8 @@ func TestRuntimeConfiguration(t *testing.T) {
 		reads := func(id string, want types.RuntimeConfiguration) {
 			t.Helper()
 			out, err := r.DescribeRuntimeConfiguration(ctx, &gamelift.DescribeRuntimeConfigurationInput{FleetId: &id})
-			if err != nil || show(out.RuntimeConfiguration) != show(want) {
-				t.Errorf("DescribeRuntimeConfiguration = %s, %v, want %s", show(out), err, show(want))
+			if err != nil || expect.JSON(out.RuntimeConfiguration) != expect.JSON(want) {
+				t.Errorf("DescribeRuntimeConfiguration = %s, %v, want %s", expect.JSON(out), err, expect.JSON(want))
 			}
 		}
 		id := r.fleet("custom-a")
@@ -145,17 +146,17 @@ func TestRuntimeConfiguration(t *testing.T) {
 			*processes(10, 40), {}, {MaxConcurrentGameSessionActivations: new(int32(1))}, {GameSessionActivationTimeoutSeconds: new(int32(600))}, *processes(1),
 		} {
 			out, err := r.UpdateRuntimeConfiguration(ctx, &gamelift.UpdateRuntimeConfigurationInput{FleetId: &id, RuntimeConfiguration: &sent})
-			if err != nil || show(out.RuntimeConfiguration) != show(filled(sent)) {
-				t.Errorf("UpdateRuntimeConfiguration = %s, %v, want %s", show(out), err, show(filled(sent)))
+			if err != nil || expect.JSON(out.RuntimeConfiguration) != expect.JSON(filled(sent)) {
+				t.Errorf("UpdateRuntimeConfiguration = %s, %v, want %s", expect.JSON(out), err, expect.JSON(filled(sent)))
 			}
 			reads(id, filled(sent))
 		}
 
 		_, err = r.UpdateRuntimeConfiguration(ctx, &gamelift.UpdateRuntimeConfigurationInput{FleetId: &id, RuntimeConfiguration: processes(50, 1)})
-		refused(t, "51 processes", err, overQuota, "51")
+		expect.Refused(t, "51 processes", err, overQuota, "51")
 		r.setStatus(id, types.FleetStatusDeleting)
 		_, err = r.UpdateRuntimeConfiguration(ctx, &gamelift.UpdateRuntimeConfigurationInput{FleetId: &id, RuntimeConfiguration: processes(1)})
-		refused(t, "deleting", err, badStatus, "DELETING")
+		expect.Refused(t, "deleting", err, badStatus, "DELETING")
 		reads(id, filled(*processes(1)))
 	})
 }

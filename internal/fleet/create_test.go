@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -39,14 +40,14 @@ func TestAnAnywhereFleetIsActiveAtOnce(t *testing.T) {
 			MetricGroups:             []string{"default"},
 		}
 		if !strings.HasPrefix(*a.FleetId, "fleet-") || !reflect.DeepEqual(a, want) {
-			t.Errorf("attributes %s, want %s", show(a), show(want))
+			t.Errorf("attributes %s, want %s", expect.JSON(a), expect.JSON(want))
 		}
 		states := []types.LocationState{
 			{Location: new("custom-b"), Status: types.FleetStatusActive},
 			{Location: new("custom-a"), Status: types.FleetStatusActive},
 		}
 		if !reflect.DeepEqual(out.LocationStates, states) {
-			t.Errorf("locations %s, want %s", show(out.LocationStates), show(states))
+			t.Errorf("locations %s, want %s", expect.JSON(out.LocationStates), expect.JSON(states))
 		}
 	})
 }
@@ -132,7 +133,7 @@ func TestCreateFleetRefusals(t *testing.T) {
 
 			_, err := r.CreateFleet(t.Context(), in)
 
-			refused(t, name, err, c.code, c.words)
+			expect.Refused(t, name, err, c.code, c.words)
 			list, err := r.ListFleets(t.Context(), &gamelift.ListFleetsInput{})
 			if err != nil || len(list.FleetIds) != 0 {
 				t.Errorf("%s: after the refusal there are fleets %v, %v", name, list.FleetIds, err)
@@ -165,7 +166,7 @@ func TestFleetQuotaCanBeRaisedAndIsGivenBack(t *testing.T) {
 		r.fleet("custom-a")
 
 		_, err := r.CreateFleet(r.t.Context(), anywhere("custom-a"))
-		refused(r.t, "third fleet", err, overQuota, "2", "Anywhere")
+		expect.Refused(r.t, "third fleet", err, overQuota, "2", "Anywhere")
 
 		if _, err := r.DeleteFleet(r.t.Context(), &gamelift.DeleteFleetInput{FleetId: &first}); err != nil {
 			r.t.Fatal(err)
@@ -190,7 +191,7 @@ func TestConcurrentFleetsHoldTheQuota(t *testing.T) {
 					made.Add(1)
 					return
 				}
-				refused(r.t, "CreateFleet", err, overQuota)
+				expect.Refused(r.t, "CreateFleet", err, overQuota)
 			})
 		}
 		wg.Wait()
@@ -246,12 +247,12 @@ func TestNoDrift(t *testing.T) {
 			}
 			reads := func(when string) {
 				out, err := r.DescribeFleetAttributes(r.t.Context(), &gamelift.DescribeFleetAttributesInput{FleetIds: []string{*id}})
-				if err != nil || len(out.FleetAttributes) != 1 || show(out.FleetAttributes[0]) != show(want) {
-					t.Fatalf("%s: %s, %v\nwant %s", when, show(out), err, show(want))
+				if err != nil || len(out.FleetAttributes) != 1 || expect.JSON(out.FleetAttributes[0]) != expect.JSON(want) {
+					t.Fatalf("%s: %s, %v\nwant %s", when, expect.JSON(out), err, expect.JSON(want))
 				}
 			}
-			if show(created.FleetAttributes) != show(want) {
-				t.Fatalf("create: %s\nwant %s", show(created.FleetAttributes), show(want))
+			if expect.JSON(created.FleetAttributes) != expect.JSON(want) {
+				t.Fatalf("create: %s\nwant %s", expect.JSON(created.FleetAttributes), expect.JSON(want))
 			}
 			reads("after create")
 

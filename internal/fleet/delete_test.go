@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -56,23 +57,23 @@ func (r *rooms) gone(id string) {
 	t.Helper()
 	attributes, err := r.DescribeFleetAttributes(ctx, &gamelift.DescribeFleetAttributesInput{FleetIds: []string{id}})
 	if err != nil || len(attributes.FleetAttributes) != 0 {
-		t.Errorf("attributes %s, %v, want none", show(attributes), err)
+		t.Errorf("attributes %s, %v, want none", expect.JSON(attributes), err)
 	}
 	ports, err := r.DescribeFleetPortSettings(ctx, &gamelift.DescribeFleetPortSettingsInput{FleetId: &id})
 	if err != nil || len(ports.InboundPermissions) != 0 || ports.FleetId != nil {
-		t.Errorf("ports %s, %v, want nothing", show(ports), err)
+		t.Errorf("ports %s, %v, want nothing", expect.JSON(ports), err)
 	}
 	runtime, err := r.DescribeRuntimeConfiguration(ctx, &gamelift.DescribeRuntimeConfigurationInput{FleetId: &id})
 	if err != nil || runtime.RuntimeConfiguration != nil {
-		t.Errorf("runtime configuration %s, %v, want nothing", show(runtime), err)
+		t.Errorf("runtime configuration %s, %v, want nothing", expect.JSON(runtime), err)
 	}
 	for name, call := range onFleet(r) {
 		if name != "DescribeFleetPortSettings" && name != "DescribeRuntimeConfiguration" {
-			refused(t, name+" of a deleted fleet", call(id), missing, id)
+			expect.Refused(t, name+" of a deleted fleet", call(id), missing, id)
 		}
 	}
 	_, err = r.Tags.ListTagsForResource(ctx, &gamelift.ListTagsForResourceInput{ResourceARN: new(home.Fleet(arn.FleetID(id)))})
-	refused(t, "tags of a deleted fleet", err, missing)
+	expect.Refused(t, "tags of a deleted fleet", err, missing)
 }
 
 // onFleet calls every operation that needs one fleet.
@@ -159,9 +160,9 @@ func TestUnknownAndMalformedFleets(t *testing.T) {
 	each(t, func(r *rooms) {
 		r.location("custom-a")
 		for name, call := range onFleet(r) {
-			refused(r.t, name+" of an unknown fleet", call(unknownFleet), missing, unknownFleet)
-			refused(r.t, name+" of a container fleet", call("containerfleet-1"), missing, "containerfleet-1")
-			refused(r.t, name+" of a malformed id", call("arn:aws:gamelift:us-west-2::alias/alias-1"), invalid, "FleetId")
+			expect.Refused(r.t, name+" of an unknown fleet", call(unknownFleet), missing, unknownFleet)
+			expect.Refused(r.t, name+" of a container fleet", call("containerfleet-1"), missing, "containerfleet-1")
+			expect.Refused(r.t, name+" of a malformed id", call("arn:aws:gamelift:us-west-2::alias/alias-1"), invalid, "FleetId")
 		}
 	})
 }
@@ -178,7 +179,7 @@ func TestDeleteFleetInOtherStates(t *testing.T) {
 			}
 			r.setStatus(id, status)
 			_, err := r.DeleteFleet(r.t.Context(), &gamelift.DeleteFleetInput{FleetId: &id})
-			refused(r.t, string(status), err, invalid, "Cannot delete fleet "+id+" that is in status of "+string(status))
+			expect.Refused(r.t, string(status), err, invalid, "Cannot delete fleet "+id+" that is in status of "+string(status))
 		}
 	})
 }
@@ -199,7 +200,7 @@ func TestDeleteFleetIsOneTransaction(t *testing.T) {
 
 		out, err := r.DescribeFleetAttributes(t.Context(), &gamelift.DescribeFleetAttributesInput{FleetIds: []string{id}})
 		if err != nil || len(out.FleetAttributes) != 1 || out.FleetAttributes[0].Status != types.FleetStatusActive {
-			t.Errorf("%s, %v, want an ACTIVE fleet", show(out), err)
+			t.Errorf("%s, %v, want an ACTIVE fleet", expect.JSON(out), err)
 		}
 		if got := r.eventCodes(id); slices.Contains(got, types.EventCodeFleetDeleted) {
 			t.Errorf("events %v", got)
@@ -253,7 +254,7 @@ func TestTickRemovesOldThings(t *testing.T) {
 			t.Errorf("events %v, want none", got)
 		}
 		_, err := r.DescribeRuntimeConfiguration(ctx, &gamelift.DescribeRuntimeConfigurationInput{FleetId: &id})
-		refused(t, "a fleet long deleted", err, missing)
+		expect.Refused(t, "a fleet long deleted", err, missing)
 		list, err := r.ListFleets(ctx, &gamelift.ListFleetsInput{})
 		if err != nil || !slices.Equal(list.FleetIds, []string{kept}) {
 			t.Errorf("fleets %v, %v, want %s", list.FleetIds, err, kept)

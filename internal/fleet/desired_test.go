@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -30,8 +31,8 @@ func (r *rooms) capacityAt(id arn.FleetID, at string) *types.FleetCapacity {
 // has checks the settings of a location.
 func (r *rooms) has(id arn.FleetID, at string, desired, least, most int32) {
 	r.t.Helper()
-	if got := r.capacityAt(id, at).InstanceCounts; show(got) != show(counts(desired, least, most)) {
-		r.t.Errorf("%s has %s, want %s", at, show(got), show(counts(desired, least, most)))
+	if got := r.capacityAt(id, at).InstanceCounts; expect.JSON(got) != expect.JSON(counts(desired, least, most)) {
+		r.t.Errorf("%s has %s, want %s", at, expect.JSON(got), expect.JSON(counts(desired, least, most)))
 	}
 }
 
@@ -49,8 +50,8 @@ func TestCapacityShowsWhatHostsKnow(t *testing.T) {
 		}
 		want := counts(1, 0, 1)
 		want.PENDING, want.ACTIVE, want.IDLE, want.TERMINATING = new(int32(1)), new(int32(5)), new(int32(2)), new(int32(3))
-		if got := r.capacityAt(id, "eu-west-1").InstanceCounts; show(got) != show(want) {
-			r.t.Errorf("eu-west-1 has %s, want %s", show(got), show(want))
+		if got := r.capacityAt(id, "eu-west-1").InstanceCounts; expect.JSON(got) != expect.JSON(want) {
+			r.t.Errorf("eu-west-1 has %s, want %s", expect.JSON(got), expect.JSON(want))
 		}
 		r.has(id, "us-west-2", 1, 0, 1)
 		failure := errors.New("cannot count")
@@ -71,21 +72,21 @@ func TestUpdateFleetCapacity(t *testing.T) {
 			return err
 		}
 		n := func(n int32) *int32 { return &n }
-		refused(t, "while NEW", set(gamelift.UpdateFleetCapacityInput{MaxSize: n(5)}), badStatus, "NEW")
+		expect.Refused(t, "while NEW", set(gamelift.UpdateFleetCapacityInput{MaxSize: n(5)}), badStatus, "NEW")
 		r.advance(id, "us-west-2", types.FleetStatusActive)
-		refused(t, "location NEW", set(gamelift.UpdateFleetCapacityInput{MaxSize: n(5), Location: new("eu-west-1")}), badStatus, "eu-west-1", "NEW")
+		expect.Refused(t, "location NEW", set(gamelift.UpdateFleetCapacityInput{MaxSize: n(5), Location: new("eu-west-1")}), badStatus, "eu-west-1", "NEW")
 		r.advance(id, "eu-west-1", types.FleetStatusActive)
-		refused(t, "no such location", set(gamelift.UpdateFleetCapacityInput{Location: new("eu-west-2")}), missing, "eu-west-2")
+		expect.Refused(t, "no such location", set(gamelift.UpdateFleetCapacityInput{Location: new("eu-west-2")}), missing, "eu-west-2")
 
-		refused(t, "over the maximum", set(gamelift.UpdateFleetCapacityInput{DesiredInstances: n(3)}), invalid, "DesiredInstances")
+		expect.Refused(t, "over the maximum", set(gamelift.UpdateFleetCapacityInput{DesiredInstances: n(3)}), invalid, "DesiredInstances")
 		if err := set(gamelift.UpdateFleetCapacityInput{DesiredInstances: n(3), MaxSize: n(5)}); err != nil {
 			t.Error(err)
 		}
 		r.has(id, "us-west-2", 3, 0, 5)
 		r.has(id, "eu-west-1", 1, 0, 1)
-		refused(t, "minimum over desired", set(gamelift.UpdateFleetCapacityInput{MinSize: n(4)}), invalid, "MinSize")
-		refused(t, "maximum under desired", set(gamelift.UpdateFleetCapacityInput{MaxSize: n(2)}), invalid, "MaxSize")
-		refused(t, "negative", set(gamelift.UpdateFleetCapacityInput{DesiredInstances: n(-1)}), invalid, "DesiredInstances")
+		expect.Refused(t, "minimum over desired", set(gamelift.UpdateFleetCapacityInput{MinSize: n(4)}), invalid, "MinSize")
+		expect.Refused(t, "maximum under desired", set(gamelift.UpdateFleetCapacityInput{MaxSize: n(2)}), invalid, "MaxSize")
+		expect.Refused(t, "negative", set(gamelift.UpdateFleetCapacityInput{DesiredInstances: n(-1)}), invalid, "DesiredInstances")
 		r.has(id, "us-west-2", 3, 0, 5)
 		if err := set(gamelift.UpdateFleetCapacityInput{MinSize: n(2)}); err != nil {
 			t.Error(err)
@@ -97,11 +98,11 @@ func TestUpdateFleetCapacity(t *testing.T) {
 			}
 			return 6, nil
 		}
-		refused(t, "over the limit", set(gamelift.UpdateFleetCapacityInput{MaxSize: n(7)}), overQuota, "6", "c5.large")
+		expect.Refused(t, "over the limit", set(gamelift.UpdateFleetCapacityInput{MaxSize: n(7)}), overQuota, "6", "c5.large")
 		out, err := r.UpdateFleetCapacity(ctx, &gamelift.UpdateFleetCapacityInput{FleetId: new(home.Fleet(id)), MaxSize: n(6)})
 		want := gamelift.UpdateFleetCapacityOutput{FleetId: new(string(id)), FleetArn: new(home.Fleet(id)), Location: new("us-west-2")}
-		if err != nil || show(out) != show(want) {
-			t.Errorf("UpdateFleetCapacity = %s, %v, want %s", show(out), err, show(want))
+		if err != nil || expect.JSON(out) != expect.JSON(want) {
+			t.Errorf("UpdateFleetCapacity = %s, %v, want %s", expect.JSON(out), err, expect.JSON(want))
 		}
 		if err := set(gamelift.UpdateFleetCapacityInput{}); err != nil {
 			t.Error(err)
@@ -181,7 +182,7 @@ func TestStoppedActions(t *testing.T) {
 			}
 			l, err := r.DescribeFleetLocationAttributes(ctx, &gamelift.DescribeFleetLocationAttributesInput{FleetId: id})
 			if err != nil || slices.Equal(l.LocationAttributes[0].StoppedActions, scaling) != remoteStopped {
-				t.Errorf("remote stopped: %s, %v, want %v", show(l), err, remoteStopped)
+				t.Errorf("remote stopped: %s, %v, want %v", expect.JSON(l), err, remoteStopped)
 			}
 			r.write(func(tx *store.Tx) error {
 				for at, want := range map[arn.Location]bool{"us-west-2": homeStopped, "eu-west-1": remoteStopped} {
@@ -196,7 +197,7 @@ func TestStoppedActions(t *testing.T) {
 		for range 2 {
 			out, err := r.StopFleetActions(ctx, &gamelift.StopFleetActionsInput{FleetId: id, Actions: scaling})
 			if err != nil || *out.FleetId != *id || *out.FleetArn != home.Fleet(arn.FleetID(*id)) {
-				t.Errorf("StopFleetActions = %s, %v", show(out), err)
+				t.Errorf("StopFleetActions = %s, %v", expect.JSON(out), err)
 			}
 		}
 		check(true, false)
@@ -214,7 +215,7 @@ func TestStoppedActions(t *testing.T) {
 		}
 		check(false, true)
 		_, err := r.StartFleetActions(ctx, &gamelift.StartFleetActionsInput{FleetId: id, Actions: scaling, Location: new("eu-west-2")})
-		refused(t, "elsewhere", err, missing, "eu-west-2")
+		expect.Refused(t, "elsewhere", err, missing, "eu-west-2")
 	})
 }
 
@@ -228,8 +229,8 @@ func (r *rooms) zeroFleet(minutes *int32) arn.FleetID {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if show(out.ManagedCapacityConfiguration) != show(r.capacityAt(id, "us-west-2").ManagedCapacityConfiguration) {
-		r.t.Errorf("answer %s", show(out))
+	if expect.JSON(out.ManagedCapacityConfiguration) != expect.JSON(r.capacityAt(id, "us-west-2").ManagedCapacityConfiguration) {
+		r.t.Errorf("answer %s", expect.JSON(out))
 	}
 	return id
 }
@@ -246,7 +247,7 @@ func TestScaleToAndFromZero(t *testing.T) {
 		id := r.zeroFleet(nil)
 		r.has(id, "us-west-2", 1, 1, 3)
 		if got := r.capacityAt(id, "us-west-2").ManagedCapacityConfiguration; *got.ScaleInAfterInactivityMinutes != 30 {
-			r.t.Errorf("configuration %s, want 30 minutes", show(got))
+			r.t.Errorf("configuration %s, want 30 minutes", expect.JSON(got))
 		}
 		// Requests keep it up: 20 minutes, a request, and 30 minutes more.
 		r.pass(20 * time.Minute)
@@ -298,8 +299,8 @@ func TestTheServiceOwnsTheMinimum(t *testing.T) {
 			return err
 		}
 		n := func(n int32) *int32 { return &n }
-		refused(t, "minimum while on", set(gamelift.UpdateFleetCapacityInput{MinSize: n(0)}), invalid, "MinSize")
-		refused(t, "minimum with the strategy", set(gamelift.UpdateFleetCapacityInput{Location: new("eu-west-1"), MinSize: n(0), ManagedCapacityConfiguration: &types.ManagedCapacityConfiguration{
+		expect.Refused(t, "minimum while on", set(gamelift.UpdateFleetCapacityInput{MinSize: n(0)}), invalid, "MinSize")
+		expect.Refused(t, "minimum with the strategy", set(gamelift.UpdateFleetCapacityInput{Location: new("eu-west-1"), MinSize: n(0), ManagedCapacityConfiguration: &types.ManagedCapacityConfiguration{
 			ZeroCapacityStrategy: types.ZeroCapacityStrategyScaleToAndFromZero,
 		}}), invalid, "MinSize")
 		if err := set(gamelift.UpdateFleetCapacityInput{DesiredInstances: n(3)}); err != nil {
@@ -324,7 +325,7 @@ func TestTheServiceOwnsTheMinimum(t *testing.T) {
 		r.pass(24 * time.Hour)
 		r.has(id, "us-west-2", 2, 2, 2)
 		if got := r.capacityAt(id, "us-west-2").ManagedCapacityConfiguration; got.ZeroCapacityStrategy != types.ZeroCapacityStrategyManual || *got.ScaleInAfterInactivityMinutes != 5 {
-			t.Errorf("configuration %s", show(got))
+			t.Errorf("configuration %s", expect.JSON(got))
 		}
 	})
 }
@@ -357,7 +358,7 @@ func TestCapacityUnderCrossfire(t *testing.T) {
 		wg.Wait()
 		c := r.capacityAt(id, "us-west-2").InstanceCounts
 		if *c.MINIMUM != min(*c.DESIRED, 1) || *c.DESIRED > *c.MAXIMUM {
-			r.t.Errorf("capacity %s", show(c))
+			r.t.Errorf("capacity %s", expect.JSON(c))
 		}
 		was := int32(1)
 		told := events(r, id, types.EventCodeFleetScalingEvent)

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
@@ -25,15 +26,15 @@ func TestEventsOfACreation(t *testing.T) {
 		id := r.fleet("custom-a")
 		out, err := r.DescribeFleetEvents(r.t.Context(), &gamelift.DescribeFleetEventsInput{FleetId: &id})
 		if err != nil || len(out.Events) != 2 || out.NextToken != nil {
-			r.t.Fatalf("DescribeFleetEvents = %s, %v", show(out), err)
+			r.t.Fatalf("DescribeFleetEvents = %s, %v", expect.JSON(out), err)
 		}
 		e := out.Events[0]
 		want := types.Event{
 			EventId: e.EventId, ResourceId: &id, EventCode: types.EventCodeFleetStateActive,
 			Message: new("Fleet " + id + " changed state to ACTIVE"), EventTime: new(r.clock.Now()),
 		}
-		if len(*e.EventId) != 36 || *e.EventId == *out.Events[1].EventId || show(e) != show(want) {
-			r.t.Errorf("event %s, want %s", show(e), show(want))
+		if len(*e.EventId) != 36 || *e.EventId == *out.Events[1].EventId || expect.JSON(e) != expect.JSON(want) {
+			r.t.Errorf("event %s, want %s", expect.JSON(e), expect.JSON(want))
 		}
 		if out.Events[1].EventCode != types.EventCodeFleetCreated {
 			r.t.Errorf("first event %s", out.Events[1].EventCode)
@@ -136,7 +137,7 @@ func TestEventsByTimeAndPage(t *testing.T) {
 		}
 
 		_, err := r.DescribeFleetEvents(ctx, &gamelift.DescribeFleetEventsInput{FleetId: &id, StartTime: at(2), EndTime: at(1)})
-		refused(t, "end before start", err, invalid, "EndTime")
+		expect.Refused(t, "end before start", err, invalid, "EndTime")
 		page, err := r.DescribeFleetEvents(ctx, &gamelift.DescribeFleetEventsInput{FleetId: &id, Limit: new(int32(1))})
 		if err != nil {
 			t.Fatal(err)
@@ -147,10 +148,10 @@ func TestEventsByTimeAndPage(t *testing.T) {
 		})
 		other := r.fleet("custom-a")
 		_, err = r.DescribeFleetEvents(ctx, &gamelift.DescribeFleetEventsInput{FleetId: &other, NextToken: page.NextToken})
-		refused(t, "token of another fleet", err, invalid, "NextToken")
+		expect.Refused(t, "token of another fleet", err, invalid, "NextToken")
 		byARN, err := r.DescribeFleetEvents(ctx, &gamelift.DescribeFleetEventsInput{FleetId: new(home.Fleet(arn.FleetID(id))), NextToken: page.NextToken})
 		if err != nil || *byARN.Events[0].Message != want[1] {
-			t.Errorf("the fleet's ARN instead of its id: %s, %v", show(byARN), err)
+			t.Errorf("the fleet's ARN instead of its id: %s, %v", expect.JSON(byARN), err)
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -249,7 +250,7 @@ func TestExpiry(t *testing.T) {
 			r.t.Errorf("events %v, want FLEET_EXPIRED last", got)
 		}
 		_, err = r.UpdateFleetCapacity(r.t.Context(), &gamelift.UpdateFleetCapacityInput{FleetId: new(string(id)), DesiredInstances: new(int32(1))})
-		refused(r.t, "capacity", err, badStatus, "EXPIRED")
+		expect.Refused(r.t, "capacity", err, badStatus, "EXPIRED")
 		r.write(func(tx *store.Tx) error {
 			wants, err := r.WantsTx(tx)
 			for _, w := range wants {
@@ -314,23 +315,23 @@ func TestLocationsComeAndGo(t *testing.T) {
 			return out.LocationStates, nil
 		}
 		_, err := grow("eu-west-1")
-		refused(t, "while NEW", err, notReady, "NEW")
+		expect.Refused(t, "while NEW", err, notReady, "NEW")
 		r.advance(id, "us-west-2", types.FleetStatusActive)
 		states, err := grow("eu-west-1", "custom-a")
 		want := []types.LocationState{{Location: new("eu-west-1"), Status: types.FleetStatusNew}, {Location: new("custom-a"), Status: types.FleetStatusNew}}
-		if err != nil || show(states) != show(want) {
-			t.Fatalf("CreateFleetLocations = %s, %v, want %s", show(states), err, show(want))
+		if err != nil || expect.JSON(states) != expect.JSON(want) {
+			t.Fatalf("CreateFleetLocations = %s, %v, want %s", expect.JSON(states), err, expect.JSON(want))
 		}
 		_, err = grow("us-west-2")
-		refused(t, "home again", err, conflict, "us-west-2")
+		expect.Refused(t, "home again", err, conflict, "us-west-2")
 		_, err = grow("moon")
-		refused(t, "no location", err, invalid, "moon")
+		expect.Refused(t, "no location", err, invalid, "moon")
 		_, err = grow("custom-none")
-		refused(t, "unknown", err, missing, "custom-none")
+		expect.Refused(t, "unknown", err, missing, "custom-none")
 
 		all, err := r.DescribeFleetLocationAttributes(ctx, &gamelift.DescribeFleetLocationAttributesInput{FleetId: new(string(id))})
 		if err != nil || len(all.LocationAttributes) != 2 || *all.LocationAttributes[0].LocationState.Location != "eu-west-1" {
-			t.Errorf("without names: %s, %v, want the remote ones", show(all), err)
+			t.Errorf("without names: %s, %v, want the remote ones", expect.JSON(all), err)
 		}
 		if got := r.statusAt(id, "us-west-2"); got != types.FleetStatusActive {
 			t.Errorf("home by name: %q", got)
@@ -344,11 +345,11 @@ func TestLocationsComeAndGo(t *testing.T) {
 		drop := func(at string) error {
 			out, err := r.DeleteFleetLocations(ctx, &gamelift.DeleteFleetLocationsInput{FleetId: new(string(id)), Locations: []string{at}})
 			if err == nil && out.LocationStates[0].Status != types.FleetStatusDeleting {
-				t.Errorf("answer %s, want DELETING", show(out))
+				t.Errorf("answer %s, want DELETING", expect.JSON(out))
 			}
 			return err
 		}
-		refused(t, "home", drop("us-west-2"), invalid, "home")
+		expect.Refused(t, "home", drop("us-west-2"), invalid, "home")
 		for range 2 {
 			if err := drop("eu-west-1"); err != nil {
 				t.Fatal(err)
@@ -362,7 +363,7 @@ func TestLocationsComeAndGo(t *testing.T) {
 		if got := r.statusAt(id, "eu-west-1"); got != "" || !slices.Equal(left, []arn.Location{"eu-west-1"}) {
 			t.Errorf("%s, %v have been told", got, left)
 		}
-		refused(t, "gone", drop("eu-west-1"), missing, "eu-west-1")
+		expect.Refused(t, "gone", drop("eu-west-1"), missing, "eu-west-1")
 		got := r.history(id)
 		if end := got[len(got)-2:]; !slices.Equal(end, []types.EventCode{types.EventCodeLocationStateDeleting, types.EventCodeLocationStateDeleted}) {
 			t.Errorf("events end %v", end)
@@ -387,7 +388,7 @@ func TestDeletionWaitsForTheLastInstance(t *testing.T) {
 			return err
 		})
 		_, err := r.DeleteFleet(ctx, &gamelift.DeleteFleetInput{FleetId: new(string(id))})
-		refused(t, "twice", err, invalid, "Cannot delete fleet "+string(id)+" that is in status of DELETING")
+		expect.Refused(t, "twice", err, invalid, "Cannot delete fleet "+string(id)+" that is in status of DELETING")
 		r.goneFrom(id, "us-west-2")
 		if got := r.status(id); got != types.FleetStatusDeleting || told != 0 {
 			t.Errorf("%s, told %d times; one location is left", got, told)

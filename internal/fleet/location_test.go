@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
@@ -19,15 +20,15 @@ func TestLocationsOfAFleetsCreation(t *testing.T) {
 		t, ctx := r.t, r.t.Context()
 		out, err := r.CreateLocation(ctx, &gamelift.CreateLocationInput{LocationName: new("custom-a"), Tags: tags("k")})
 		want := types.LocationModel{LocationName: new("custom-a"), LocationArn: new("arn:aws:gamelift:us-west-2:123456789012:location/custom-a")}
-		if err != nil || show(out.Location) != show(want) {
-			t.Fatalf("CreateLocation = %s, %v, want %s", show(out), err, show(want))
+		if err != nil || expect.JSON(out.Location) != expect.JSON(want) {
+			t.Fatalf("CreateLocation = %s, %v, want %s", expect.JSON(out), err, expect.JSON(want))
 		}
 		_, err = r.CreateLocation(ctx, &gamelift.CreateLocationInput{LocationName: new("custom-a")})
-		refused(t, "again", err, conflict, "custom-a")
+		expect.Refused(t, "again", err, conflict, "custom-a")
 
 		id := r.fleet("custom-a")
 		_, err = r.DeleteLocation(ctx, &gamelift.DeleteLocationInput{LocationName: new("custom-a")})
-		refused(t, "delete in use", err, invalid, "in use")
+		expect.Refused(t, "delete in use", err, invalid, "in use")
 		if _, err := r.DeleteFleet(ctx, &gamelift.DeleteFleetInput{FleetId: &id}); err != nil {
 			t.Fatal(err)
 		}
@@ -36,19 +37,19 @@ func TestLocationsOfAFleetsCreation(t *testing.T) {
 			t.Fatalf("delete by ARN: %v", err)
 		}
 		_, err = r.DeleteLocation(ctx, &gamelift.DeleteLocationInput{LocationName: new("custom-a")})
-		refused(t, "delete again", err, missing, "custom-a")
+		expect.Refused(t, "delete again", err, missing, "custom-a")
 		_, err = r.DeleteLocation(ctx, &gamelift.DeleteLocationInput{LocationName: new("arn:aws:gamelift:us-west-2::fleet/custom-a")})
-		refused(t, "delete of a fleet's ARN", err, invalid, "LocationName")
+		expect.Refused(t, "delete of a fleet's ARN", err, invalid, "LocationName")
 
 		// The name is free, and its tags are not inherited.
 		r.location("custom-a")
 		list, err := r.Tags.ListTagsForResource(ctx, &gamelift.ListTagsForResourceInput{ResourceARN: want.LocationArn})
 		if err != nil || len(list.Tags) != 0 {
-			t.Errorf("tags of the new location %s, %v, want none", show(list), err)
+			t.Errorf("tags of the new location %s, %v, want none", expect.JSON(list), err)
 		}
 		for code, bad := range map[string][]types.Tag{invalid: tags("AWS:k"), tagging: manyTags(51)} {
 			_, err = r.CreateLocation(ctx, &gamelift.CreateLocationInput{LocationName: new("custom-b"), Tags: bad})
-			refused(t, "bad tags", err, code)
+			expect.Refused(t, "bad tags", err, code)
 		}
 	})
 }
@@ -60,9 +61,9 @@ func TestLocationQuota(t *testing.T) {
 			r.location("custom-" + strconv.Itoa(i))
 		}
 		_, err := r.CreateLocation(ctx, &gamelift.CreateLocationInput{LocationName: new("custom-x")})
-		refused(t, "21st", err, overQuota, "20")
+		expect.Refused(t, "21st", err, overQuota, "20")
 		_, err = r.CreateLocation(ctx, &gamelift.CreateLocationInput{LocationName: new("custom-1")})
-		refused(t, "taken name at the quota", err, conflict)
+		expect.Refused(t, "taken name at the quota", err, conflict)
 		if _, err := r.DeleteLocation(ctx, &gamelift.DeleteLocationInput{LocationName: new("custom-1")}); err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +84,7 @@ func TestConcurrentCreateLocationHasOneWinner(t *testing.T) {
 						won.Add(1)
 						return
 					}
-					refused(r.t, "loser", err, conflict, name)
+					expect.Refused(r.t, "loser", err, conflict, name)
 				})
 			}
 			wg.Wait()
@@ -158,20 +159,20 @@ func TestListLocations(t *testing.T) {
 			{LocationName: new("us-west-2"), PingBeacon: &types.PingBeacon{UDPEndpoint: &types.UDPEndpoint{Domain: new("ping.example.net"), Port: new(int32(7771))}}},
 			{LocationName: new("custom-29"), LocationArn: new(home.Location("custom-29"))},
 		}
-		if show(page.Locations) != show(want) {
-			t.Errorf("%s, want %s", show(page.Locations), show(want))
+		if expect.JSON(page.Locations) != expect.JSON(want) {
+			t.Errorf("%s, want %s", expect.JSON(page.Locations), expect.JSON(want))
 		}
 		tokensRefused(t, *page.NextToken, func(token *string) error {
 			_, err := r.ListLocations(ctx, &gamelift.ListLocationsInput{NextToken: token})
 			return err
 		})
 		_, err = r.ListLocations(ctx, &gamelift.ListLocationsInput{NextToken: page.NextToken, Filters: []types.LocationFilter{"CUSTOM"}})
-		refused(t, "token of other filters", err, invalid, "NextToken")
+		expect.Refused(t, "token of other filters", err, invalid, "NextToken")
 
 		r.Beacon = ""
 		out, err := r.ListLocations(ctx, &gamelift.ListLocationsInput{Filters: []types.LocationFilter{"AWS"}})
 		if err != nil || out.Locations[0].PingBeacon != nil {
-			t.Errorf("without a beacon: %s, %v", show(out), err)
+			t.Errorf("without a beacon: %s, %v", expect.JSON(out), err)
 		}
 	})
 }
@@ -188,15 +189,15 @@ func TestFleetLocations(t *testing.T) {
 			t.Helper()
 			out, err := r.DescribeFleetLocationAttributes(ctx, &gamelift.DescribeFleetLocationAttributesInput{FleetId: &id, Locations: named, Limit: new(int32(1))})
 			if err != nil || out.LocationAttributes == nil || out.NextToken != nil || *out.FleetId != id || *out.FleetArn != home.Fleet(arn.FleetID(id)) {
-				t.Fatalf("DescribeFleetLocationAttributes = %s, %v", show(out), err)
+				t.Fatalf("DescribeFleetLocationAttributes = %s, %v", expect.JSON(out), err)
 			}
 			return idsOf(out.LocationAttributes, func(l types.LocationAttributes) *string { return l.LocationState.Location })
 		}
 
 		out, err := add("custom-c", "custom-a")
 		want := []types.LocationState{{Location: new("custom-c"), Status: types.FleetStatusActive}, {Location: new("custom-a"), Status: types.FleetStatusActive}}
-		if err != nil || *out.FleetId != id || *out.FleetArn != home.Fleet(arn.FleetID(id)) || show(out.LocationStates) != show(want) {
-			t.Fatalf("CreateFleetLocations = %s, %v, want %s", show(out), err, show(want))
+		if err != nil || *out.FleetId != id || *out.FleetArn != home.Fleet(arn.FleetID(id)) || expect.JSON(out.LocationStates) != expect.JSON(want) {
+			t.Fatalf("CreateFleetLocations = %s, %v, want %s", expect.JSON(out), err, expect.JSON(want))
 		}
 		if got := list(); !slices.Equal(got, []string{"custom-b", "custom-c", "custom-a"}) {
 			t.Errorf("all locations %v", got)
@@ -216,7 +217,7 @@ func TestFleetLocations(t *testing.T) {
 			"AWS": {[]string{"us-west-2"}, invalid}, "twice": {[]string{"custom-x", "custom-x"}, invalid},
 		} {
 			_, err := add(c.at...)
-			refused(t, name, err, c.code, c.at[0])
+			expect.Refused(t, name, err, c.code, c.at[0])
 		}
 		for status, code := range map[types.FleetStatus]string{
 			types.FleetStatusNew: notReady, types.FleetStatusDownloading: notReady, types.FleetStatusValidating: notReady, types.FleetStatusBuilding: notReady,
@@ -224,7 +225,7 @@ func TestFleetLocations(t *testing.T) {
 		} {
 			r.setStatus(id, status)
 			_, err := add("custom-a")
-			refused(t, string(status), err, code, string(status))
+			expect.Refused(t, string(status), err, code, string(status))
 		}
 		r.setStatus(id, types.FleetStatusActive)
 
@@ -239,8 +240,8 @@ func TestFleetLocations(t *testing.T) {
 		}
 		gone, err := r.DeleteFleetLocations(ctx, &gamelift.DeleteFleetLocationsInput{FleetId: &id, Locations: []string{"custom-c", "custom-b"}})
 		want = []types.LocationState{{Location: new("custom-c"), Status: types.FleetStatusDeleting}, {Location: new("custom-b"), Status: types.FleetStatusDeleting}}
-		if err != nil || *gone.FleetId != id || show(gone.LocationStates) != show(want) || !slices.Equal(left, []arn.Location{"custom-c", "custom-b"}) {
-			t.Fatalf("DeleteFleetLocations = %s, %v, left %v, want %s", show(gone), err, left, show(want))
+		if err != nil || *gone.FleetId != id || expect.JSON(gone.LocationStates) != expect.JSON(want) || !slices.Equal(left, []arn.Location{"custom-c", "custom-b"}) {
+			t.Fatalf("DeleteFleetLocations = %s, %v, left %v, want %s", expect.JSON(gone), err, left, expect.JSON(want))
 		}
 		if got := list(); !slices.Equal(got, []string{"custom-a"}) {
 			t.Errorf("locations after deletion %v", got)
@@ -252,13 +253,13 @@ func TestFleetLocations(t *testing.T) {
 			"gone": {[]string{"custom-c"}, missing}, "home": {[]string{"us-west-2"}, invalid}, "twice": {[]string{"custom-a", "custom-a"}, invalid},
 		} {
 			_, err := r.DeleteFleetLocations(ctx, &gamelift.DeleteFleetLocationsInput{FleetId: &id, Locations: c.at})
-			refused(t, "delete "+name, err, c.code, c.at[0])
+			expect.Refused(t, "delete "+name, err, c.code, c.at[0])
 		}
 		if got := list(); !slices.Equal(got, []string{"custom-a"}) {
 			t.Errorf("locations after refusals %v", got)
 		}
 		_, err = r.DescribeFleetLocationAttributes(ctx, &gamelift.DescribeFleetLocationAttributesInput{FleetId: &id, NextToken: new("x")})
-		refused(t, "token", err, invalid, "NextToken")
+		expect.Refused(t, "token", err, invalid, "NextToken")
 
 		want2 := []types.EventCode{
 			types.EventCodeLocationStateDeleted, types.EventCodeLocationStateDeleting, types.EventCodeLocationStateDeleted, types.EventCodeLocationStateDeleting,
@@ -279,10 +280,10 @@ func TestLocationsPerFleetQuota(t *testing.T) {
 		}
 		r.location(at...)
 		_, err := r.CreateFleet(t.Context(), anywhere(at...))
-		refused(t, "create", err, overQuota, "10")
+		expect.Refused(t, "create", err, overQuota, "10")
 		id := r.fleet(at[:10]...)
 		_, err = r.CreateFleetLocations(t.Context(), &gamelift.CreateFleetLocationsInput{FleetId: &id, Locations: anywhere(at[10]).Locations})
-		refused(t, "add", err, overQuota, "10")
+		expect.Refused(t, "add", err, overQuota, "10")
 		r.Quotas.LocationsPerFleet = 11
 		if _, err := r.CreateFleetLocations(t.Context(), &gamelift.CreateFleetLocationsInput{FleetId: &id, Locations: anywhere(at[10]).Locations}); err != nil {
 			t.Error(err)

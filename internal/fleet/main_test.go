@@ -1,19 +1,16 @@
 package fleet_test
 
 import (
-	"encoding/json"
-	"errors"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/build"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/fleet/fleettest"
 	"github.com/matchyard/matchyard/internal/page"
@@ -76,21 +73,6 @@ func (r *rooms) write(f func(tx *store.Tx) error) {
 	r.t.Helper()
 	if err := r.DB.Write(r.t.Context(), f); err != nil {
 		r.t.Fatal(err)
-	}
-}
-
-// refused checks that err is the exception and that its message has all the words.
-func refused(t *testing.T, what string, err error, code string, words ...string) {
-	t.Helper()
-	api, ok := errors.AsType[smithy.APIError](err)
-	if !ok || api.ErrorCode() != code {
-		t.Errorf("%s: error %v, want %s", what, err, code)
-		return
-	}
-	for _, w := range words {
-		if !strings.Contains(api.ErrorMessage(), w) {
-			t.Errorf("%s: message %q lacks %q", what, api.ErrorMessage(), w)
-		}
 	}
 }
 
@@ -297,15 +279,6 @@ func tokensRefused(t *testing.T, own string, call func(token *string) error) {
 	flipped := []byte(own)
 	flipped[len(flipped)/2] ^= 1
 	for name, token := range map[string]string{"foreign": foreign, "altered": string(flipped), "text": "abc", "cut": own[:len(own)-1], "longer": own + "A"} {
-		refused(t, name+" token", call(&token), invalid, "NextToken")
+		expect.Refused(t, name+" token", call(&token), invalid, "NextToken")
 	}
-}
-
-// show is a value as JSON, for messages.
-func show(v any) string {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return err.Error()
-	}
-	return string(text)
 }

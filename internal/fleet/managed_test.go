@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
@@ -31,16 +32,16 @@ func TestAManagedFleetBeginsAsNew(t *testing.T) {
 				InstanceType: types.EC2InstanceTypeC5Large, OperatingSystem: types.OperatingSystemAmazonLinux2023,
 				NewGameSessionProtectionPolicy: types.ProtectionPolicyNoProtection,
 			}
-			if show(out.FleetAttributes) != show(want) {
-				t.Errorf("attributes %s\nwant %s", show(out.FleetAttributes), show(want))
+			if expect.JSON(out.FleetAttributes) != expect.JSON(want) {
+				t.Errorf("attributes %s\nwant %s", expect.JSON(out.FleetAttributes), expect.JSON(want))
 			}
-			if want := []types.LocationState{{Location: new("us-west-2"), Status: types.FleetStatusNew}}; show(out.LocationStates) != show(want) {
-				t.Errorf("locations %s, want %s", show(out.LocationStates), show(want))
+			if want := []types.LocationState{{Location: new("us-west-2"), Status: types.FleetStatusNew}}; expect.JSON(out.LocationStates) != expect.JSON(want) {
+				t.Errorf("locations %s, want %s", expect.JSON(out.LocationStates), expect.JSON(want))
 			}
 			c, err := r.DescribeFleetCapacity(ctx, &gamelift.DescribeFleetCapacityInput{FleetIds: []string{*id}})
-			if err != nil || show(c.FleetCapacity[0].InstanceCounts) != show(counts(1, 0, 1)) || *c.FleetCapacity[0].Location != "us-west-2" ||
+			if err != nil || expect.JSON(c.FleetCapacity[0].InstanceCounts) != expect.JSON(counts(1, 0, 1)) || *c.FleetCapacity[0].Location != "us-west-2" ||
 				c.FleetCapacity[0].InstanceType != types.EC2InstanceTypeC5Large || c.FleetCapacity[0].ManagedCapacityConfiguration != nil {
-				t.Errorf("capacity %s, %v", show(c), err)
+				t.Errorf("capacity %s, %v", expect.JSON(c), err)
 			}
 			r.write(func(tx *store.Tx) error {
 				f, err := r.GetTx(tx, arn.FleetID(*id))
@@ -64,7 +65,7 @@ func TestAFleetOfAScript(t *testing.T) {
 		}
 		a := out.FleetAttributes
 		if a.BuildId != nil || a.BuildArn != nil || *a.ScriptId != script || *a.ScriptArn != home.Script(arn.ScriptID(script)) || a.OperatingSystem != types.OperatingSystemAmazonLinux2023 {
-			r.t.Errorf("attributes %s", show(a))
+			r.t.Errorf("attributes %s", expect.JSON(a))
 		}
 	})
 }
@@ -157,7 +158,7 @@ func TestManagedFleetRefusals(t *testing.T) {
 			in := ec2(b)
 			c.change(in)
 			_, err := r.CreateFleet(t.Context(), in)
-			refused(t, name, err, c.code, c.words)
+			expect.Refused(t, name, err, c.code, c.words)
 		}
 		list, err := r.ListFleets(t.Context(), &gamelift.ListFleetsInput{})
 		if err != nil || len(list.FleetIds) != 0 {
@@ -194,7 +195,7 @@ func TestManagedFleetQuota(t *testing.T) {
 			r.t.Fatal(err)
 		}
 		_, err = r.CreateFleet(r.t.Context(), ec2(b))
-		refused(r.t, "second", err, overQuota, "EC2 fleets")
+		expect.Refused(r.t, "second", err, overQuota, "EC2 fleets")
 		id := *first.FleetAttributes.FleetId
 		r.advance(arn.FleetID(id), "us-west-2", types.FleetStatusActive)
 		if _, err := r.DeleteFleet(r.t.Context(), &gamelift.DeleteFleetInput{FleetId: &id}); err != nil {
@@ -276,7 +277,7 @@ func TestListFleetsOfABuild(t *testing.T) {
 			t.Errorf("all: %v", all)
 		}
 		_, err = r.ListFleets(ctx, &gamelift.ListFleetsInput{BuildId: new("arn:aws:gamelift:x")})
-		refused(t, "malformed", err, invalid, "BuildId")
+		expect.Refused(t, "malformed", err, invalid, "BuildId")
 	})
 }
 
@@ -311,7 +312,7 @@ func TestPeeringAtCreation(t *testing.T) {
 		}
 		out, err := r.DescribeVpcPeeringConnections(ctx, &gamelift.DescribeVpcPeeringConnectionsInput{FleetId: new(string(id))})
 		if err != nil || len(out.VpcPeeringConnections) != 1 {
-			t.Errorf("peerings %s, %v", show(out), err)
+			t.Errorf("peerings %s, %v", expect.JSON(out), err)
 		}
 	})
 }
@@ -385,22 +386,22 @@ func TestNoDriftManaged(t *testing.T) {
 			reads := func(when string) {
 				t.Helper()
 				out, err := r.DescribeFleetAttributes(ctx, &gamelift.DescribeFleetAttributesInput{FleetIds: []string{*id}})
-				if err != nil || len(out.FleetAttributes) != 1 || show(out.FleetAttributes[0]) != show(want) {
-					t.Fatalf("%s: %s, %v\nwant %s", when, show(out), err, show(want))
+				if err != nil || len(out.FleetAttributes) != 1 || expect.JSON(out.FleetAttributes[0]) != expect.JSON(want) {
+					t.Fatalf("%s: %s, %v\nwant %s", when, expect.JSON(out), err, expect.JSON(want))
 				}
 				open, err := r.DescribeFleetPortSettings(ctx, &gamelift.DescribeFleetPortSettingsInput{FleetId: id})
-				if err != nil || show(open.InboundPermissions) != show(append([]types.IpPermission{}, ports...)) {
-					t.Fatalf("%s: ports %s, %v, want %s", when, show(open.InboundPermissions), err, show(ports))
+				if err != nil || expect.JSON(open.InboundPermissions) != expect.JSON(append([]types.IpPermission{}, ports...)) {
+					t.Fatalf("%s: ports %s, %v, want %s", when, expect.JSON(open.InboundPermissions), err, expect.JSON(ports))
 				}
 				rc, err := r.DescribeRuntimeConfiguration(ctx, &gamelift.DescribeRuntimeConfigurationInput{FleetId: id})
-				if err != nil || show(rc.RuntimeConfiguration.ServerProcesses) != show(runtime.ServerProcesses) ||
+				if err != nil || expect.JSON(rc.RuntimeConfiguration.ServerProcesses) != expect.JSON(runtime.ServerProcesses) ||
 					runtime.GameSessionActivationTimeoutSeconds != nil && *rc.RuntimeConfiguration.GameSessionActivationTimeoutSeconds != *runtime.GameSessionActivationTimeoutSeconds ||
 					runtime.MaxConcurrentGameSessionActivations != nil && *rc.RuntimeConfiguration.MaxConcurrentGameSessionActivations != *runtime.MaxConcurrentGameSessionActivations {
-					t.Fatalf("%s: runtime configuration %s, %v, want %s", when, show(rc.RuntimeConfiguration), err, show(runtime))
+					t.Fatalf("%s: runtime configuration %s, %v, want %s", when, expect.JSON(rc.RuntimeConfiguration), err, expect.JSON(runtime))
 				}
 			}
-			if show(created.FleetAttributes) != show(want) {
-				t.Fatalf("create: %s\nwant %s", show(created.FleetAttributes), show(want))
+			if expect.JSON(created.FleetAttributes) != expect.JSON(want) {
+				t.Fatalf("create: %s\nwant %s", expect.JSON(created.FleetAttributes), expect.JSON(want))
 			}
 			reads("after create")
 
@@ -441,8 +442,8 @@ func TestNoDriftManaged(t *testing.T) {
 				t.Fatal(err)
 			}
 			c, err := r.DescribeFleetLocationCapacity(ctx, &gamelift.DescribeFleetLocationCapacityInput{FleetId: id, Location: at})
-			if err != nil || show(c.FleetCapacity.InstanceCounts) != show(counts(desired, least, most)) {
-				t.Fatalf("capacity %s, %v, want %s", show(c), err, show(counts(desired, least, most)))
+			if err != nil || expect.JSON(c.FleetCapacity.InstanceCounts) != expect.JSON(counts(desired, least, most)) {
+				t.Fatalf("capacity %s, %v, want %s", expect.JSON(c), err, expect.JSON(counts(desired, least, most)))
 			}
 			reads("after UpdateFleetCapacity")
 		})
@@ -456,7 +457,7 @@ var (
 			FromPort: &from, ToPort: new(rapid.Int32Range(from, 60000).Draw(t, "to")), IpRange: new(rapid.SampledFrom([]string{"0.0.0.0/0", "10.1.2.0/24", "::/0"}).Draw(t, "range")),
 			Protocol: rapid.SampledFrom(types.IpProtocol("").Values()).Draw(t, "protocol"),
 		}
-	}), 0, 5, func(p types.IpPermission) string { return show(p) })
+	}), 0, 5, func(p types.IpPermission) string { return expect.JSON(p) })
 	runtimes = rapid.Custom(func(t *rapid.T) *types.RuntimeConfiguration {
 		r := processes(rapid.SliceOfN(rapid.Int32Range(1, 10), 1, 5).Draw(t, "processes")...)
 		for i := range r.ServerProcesses {
@@ -479,30 +480,30 @@ func TestPortSettings(t *testing.T) {
 			_, err := r.UpdateFleetPortSettings(ctx, &gamelift.UpdateFleetPortSettingsInput{FleetId: new(string(id)), InboundPermissionRevocations: shut, InboundPermissionAuthorizations: open})
 			return err
 		}
-		refused(t, "while NEW", update(nil, []types.IpPermission{port(3000)}), badStatus, "NEW")
+		expect.Refused(t, "while NEW", update(nil, []types.IpPermission{port(3000)}), badStatus, "NEW")
 		r.advance(id, "us-west-2", types.FleetStatusActive)
 		if err := update(nil, []types.IpPermission{port(3000), port(22), port(3001)}); err != nil {
 			t.Fatal(err)
 		}
-		refused(t, "duplicate", update(nil, []types.IpPermission{port(3000)}), conflict, "3000")
-		refused(t, "duplicate in one call", update(nil, []types.IpPermission{port(4000), port(4000)}), conflict, "4000")
-		refused(t, "closed already", update([]types.IpPermission{port(3002)}, nil), invalid, "3002")
+		expect.Refused(t, "duplicate", update(nil, []types.IpPermission{port(3000)}), conflict, "3000")
+		expect.Refused(t, "duplicate in one call", update(nil, []types.IpPermission{port(4000), port(4000)}), conflict, "4000")
+		expect.Refused(t, "closed already", update([]types.IpPermission{port(3002)}, nil), invalid, "3002")
 		half := port(3000)
 		half.Protocol = types.IpProtocolUdp
-		refused(t, "not exactly", update([]types.IpPermission{half}, nil), invalid, "UDP")
-		refused(t, "low", update(nil, []types.IpPermission{port(80)}), invalid, "80")
+		expect.Refused(t, "not exactly", update([]types.IpPermission{half}, nil), invalid, "UDP")
+		expect.Refused(t, "low", update(nil, []types.IpPermission{port(80)}), invalid, "80")
 		var many []types.IpPermission
 		for n := range int32(48) {
 			many = append(many, port(5000+n))
 		}
-		refused(t, "51 ports", update(nil, many), overQuota, "51")
+		expect.Refused(t, "51 ports", update(nil, many), overQuota, "51")
 		if err := update([]types.IpPermission{port(3000)}, many); err != nil {
 			t.Errorf("50 ports: %v", err)
 		}
 		for _, at := range []*string{nil, new("us-west-2")} {
 			out, err := r.DescribeFleetPortSettings(ctx, &gamelift.DescribeFleetPortSettingsInput{FleetId: new(string(id)), Location: at})
 			if err != nil || len(out.InboundPermissions) != 50 || *out.InboundPermissions[0].FromPort != 22 || out.UpdateStatus != "" || (at == nil) != (out.Location == nil) {
-				t.Errorf("ports %s, %v", show(out), err)
+				t.Errorf("ports %s, %v", expect.JSON(out), err)
 			}
 		}
 	})
@@ -528,9 +529,9 @@ func TestRuntimeConfigurationOfManagedFleets(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			r.t.Error("hosts are not told")
 		}
-		refused(r.t, "empty", update(processes()), invalid, "ServerProcesses")
+		expect.Refused(r.t, "empty", update(processes()), invalid, "ServerProcesses")
 		outside := processes(1)
 		outside.ServerProcesses[0].LaunchPath = new("/bin/sh")
-		refused(r.t, "launch path", update(outside), invalid, "/bin/sh")
+		expect.Refused(r.t, "launch path", update(outside), invalid, "/bin/sh")
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/expect"
 )
 
 func TestVpcPeering(t *testing.T) {
@@ -25,7 +26,7 @@ func TestVpcPeering(t *testing.T) {
 			t.Helper()
 			out, err := r.DescribeVpcPeeringAuthorizations(ctx, &gamelift.DescribeVpcPeeringAuthorizationsInput{})
 			if err != nil || out.VpcPeeringAuthorizations == nil {
-				t.Fatalf("DescribeVpcPeeringAuthorizations = %s, %v", show(out), err)
+				t.Fatalf("DescribeVpcPeeringAuthorizations = %s, %v", expect.JSON(out), err)
 			}
 			return out.VpcPeeringAuthorizations
 		}
@@ -33,58 +34,58 @@ func TestVpcPeering(t *testing.T) {
 			t.Helper()
 			out, err := r.DescribeVpcPeeringConnections(ctx, &gamelift.DescribeVpcPeeringConnectionsInput{FleetId: of})
 			if err != nil || out.VpcPeeringConnections == nil {
-				t.Fatalf("DescribeVpcPeeringConnections = %s, %v", show(out), err)
+				t.Fatalf("DescribeVpcPeeringConnections = %s, %v", expect.JSON(out), err)
 			}
 			return out.VpcPeeringConnections
 		}
 
-		refused(t, "connect without a permit", connect(), missing, "authorization")
+		expect.Refused(t, "connect without a permit", connect(), missing, "authorization")
 		made, err := r.CreateVpcPeeringAuthorization(ctx, permit)
 		want := types.VpcPeeringAuthorization{
 			GameLiftAwsAccountId: &home.Account, PeerVpcAwsAccountId: &home.Account, PeerVpcId: new("vpc-1"),
 			CreationTime: new(r.clock.Now()), ExpirationTime: new(r.clock.Now().Add(24 * time.Hour)),
 		}
-		if err != nil || show(made.VpcPeeringAuthorization) != show(want) {
-			t.Fatalf("CreateVpcPeeringAuthorization = %s, %v, want %s", show(made), err, show(want))
+		if err != nil || expect.JSON(made.VpcPeeringAuthorization) != expect.JSON(want) {
+			t.Fatalf("CreateVpcPeeringAuthorization = %s, %v, want %s", expect.JSON(made), err, expect.JSON(want))
 		}
-		if got := permits(); len(got) != 1 || show(got[0]) != show(want) {
-			t.Errorf("permits %s, want %s", show(got), show(want))
+		if got := permits(); len(got) != 1 || expect.JSON(got[0]) != expect.JSON(want) {
+			t.Errorf("permits %s, want %s", expect.JSON(got), expect.JSON(want))
 		}
 		_, err = r.CreateVpcPeeringConnection(ctx, &gamelift.CreateVpcPeeringConnectionInput{FleetId: &id, PeerVpcId: new("vpc-1"), PeerVpcAwsAccountId: new("999999999999")})
-		refused(t, "connect to another owner", err, missing)
+		expect.Refused(t, "connect to another owner", err, missing)
 		if err := connect(); err != nil {
 			t.Fatal(err)
 		}
-		refused(t, "connect twice", connect(), invalid, "vpc-1")
+		expect.Refused(t, "connect twice", connect(), invalid, "vpc-1")
 		list := peerings(&id)
 		if len(list) != 1 || *list[0].FleetId != id || *list[0].FleetArn != home.Fleet(arn.FleetID(id)) || *list[0].PeerVpcId != "vpc-1" ||
-			*list[0].Status.Code != "active" || list[0].IpV4CidrBlock == nil || show(list) != show(peerings(nil)) {
-			t.Fatalf("peerings %s", show(list))
+			*list[0].Status.Code != "active" || list[0].IpV4CidrBlock == nil || expect.JSON(list) != expect.JSON(peerings(nil)) {
+			t.Fatalf("peerings %s", expect.JSON(list))
 		}
 		other := r.fleet("custom-a")
 		if got := peerings(&other); len(got) != 0 {
-			t.Errorf("peerings of another fleet %s", show(got))
+			t.Errorf("peerings of another fleet %s", expect.JSON(got))
 		}
 
 		// 24 hours later the permit is over, and the peering stays until there is a new one.
 		r.clock.Advance(24 * time.Hour)
 		if got := permits(); len(got) != 0 {
-			t.Errorf("expired permits %s", show(got))
+			t.Errorf("expired permits %s", expect.JSON(got))
 		}
 		disconnect := func(pcx *string) error {
 			_, err := r.DeleteVpcPeeringConnection(ctx, &gamelift.DeleteVpcPeeringConnectionInput{FleetId: &id, VpcPeeringConnectionId: pcx})
 			return err
 		}
-		refused(t, "disconnect without a permit", disconnect(list[0].VpcPeeringConnectionId), missing, "authorization")
+		expect.Refused(t, "disconnect without a permit", disconnect(list[0].VpcPeeringConnectionId), missing, "authorization")
 		_, err = r.DeleteFleet(ctx, &gamelift.DeleteFleetInput{FleetId: &id})
-		refused(t, "delete the fleet without a permit", err, invalid, id, "authorization")
+		expect.Refused(t, "delete the fleet without a permit", err, invalid, id, "authorization")
 		revoke := &gamelift.DeleteVpcPeeringAuthorizationInput{GameLiftAwsAccountId: &home.Account, PeerVpcId: new("vpc-1")}
 		_, err = r.DeleteVpcPeeringAuthorization(ctx, revoke)
-		refused(t, "revoke an expired permit", err, missing)
+		expect.Refused(t, "revoke an expired permit", err, missing)
 		if _, err := r.CreateVpcPeeringAuthorization(ctx, permit); err != nil {
 			t.Fatal(err)
 		}
-		refused(t, "disconnect another", disconnect(new("pcx-1")), missing, "pcx-1")
+		expect.Refused(t, "disconnect another", disconnect(new("pcx-1")), missing, "pcx-1")
 		if err := disconnect(list[0].VpcPeeringConnectionId); err != nil {
 			t.Fatal(err)
 		}
@@ -99,12 +100,12 @@ func TestVpcPeering(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := peerings(nil); len(got) != 0 {
-			t.Errorf("peerings after the fleet's deletion %s", show(got))
+			t.Errorf("peerings after the fleet's deletion %s", expect.JSON(got))
 		}
 		if _, err := r.DeleteVpcPeeringAuthorization(ctx, revoke); err != nil {
 			t.Fatal(err)
 		}
 		_, err = r.DeleteVpcPeeringAuthorization(ctx, revoke)
-		refused(t, "revoke twice", err, missing)
+		expect.Refused(t, "revoke twice", err, missing)
 	})
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/awsapi"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -60,7 +61,7 @@ func (tf terraform) wait(id string, target types.FleetStatus, pending ...types.F
 	for range 200 {
 		out, err := tf.c.DescribeFleetAttributes(tf.r.t.Context(), &gamelift.DescribeFleetAttributesInput{FleetIds: []string{id}})
 		if err != nil || len(out.FleetAttributes) > 1 {
-			tf.r.t.Fatalf("DescribeFleetAttributes = %s, %v", show(out), err)
+			tf.r.t.Fatalf("DescribeFleetAttributes = %s, %v", expect.JSON(out), err)
 		}
 		var now types.FleetStatus
 		if len(out.FleetAttributes) == 1 {
@@ -146,7 +147,7 @@ func TestTerraformFleet(t *testing.T) {
 			t.Helper()
 			got, err := tf.c.DescribeFleetAttributes(ctx, &gamelift.DescribeFleetAttributesInput{FleetIds: []string{*id}})
 			if err != nil || len(got.FleetAttributes) != 1 {
-				t.Fatalf("%s: %s, %v", when, show(got), err)
+				t.Fatalf("%s: %s, %v", when, expect.JSON(got), err)
 			}
 			a := got.FleetAttributes[0]
 			for _, m := range []struct {
@@ -168,21 +169,21 @@ func TestTerraformFleet(t *testing.T) {
 				{"certificate_configuration", a.CertificateConfiguration, in.CertificateConfiguration},
 				{"resource_creation_limit_policy", a.ResourceCreationLimitPolicy, in.ResourceCreationLimitPolicy},
 			} {
-				if show(m.got) != show(m.want) {
-					t.Errorf("%s: %s is %s, want %s", when, m.name, show(m.got), show(m.want))
+				if expect.JSON(m.got) != expect.JSON(m.want) {
+					t.Errorf("%s: %s is %s, want %s", when, m.name, expect.JSON(m.got), expect.JSON(m.want))
 				}
 			}
 			ports, err := tf.c.DescribeFleetPortSettings(ctx, &gamelift.DescribeFleetPortSettingsInput{FleetId: id})
-			if err != nil || show(ports.InboundPermissions) != show(in.EC2InboundPermissions) {
-				t.Errorf("%s: ec2_inbound_permission is %s, %v, want %s", when, show(ports), err, show(in.EC2InboundPermissions))
+			if err != nil || expect.JSON(ports.InboundPermissions) != expect.JSON(in.EC2InboundPermissions) {
+				t.Errorf("%s: ec2_inbound_permission is %s, %v, want %s", when, expect.JSON(ports), err, expect.JSON(in.EC2InboundPermissions))
 			}
 			got2, err := tf.c.ListTagsForResource(ctx, &gamelift.ListTagsForResourceInput{ResourceARN: a.FleetArn})
-			if err != nil || show(got2.Tags) != show(in.Tags) {
-				t.Errorf("%s: tags are %s, %v, want %s", when, show(got2), err, show(in.Tags))
+			if err != nil || expect.JSON(got2.Tags) != expect.JSON(in.Tags) {
+				t.Errorf("%s: tags are %s, %v, want %s", when, expect.JSON(got2), err, expect.JSON(in.Tags))
 			}
 			runtime, err := tf.c.DescribeRuntimeConfiguration(ctx, &gamelift.DescribeRuntimeConfigurationInput{FleetId: id})
-			if err != nil || show(runtime.RuntimeConfiguration) != show(in.RuntimeConfiguration) {
-				t.Errorf("%s: runtime_configuration is %s, %v, want %s", when, show(runtime), err, show(in.RuntimeConfiguration))
+			if err != nil || expect.JSON(runtime.RuntimeConfiguration) != expect.JSON(in.RuntimeConfiguration) {
+				t.Errorf("%s: runtime_configuration is %s, %v, want %s", when, expect.JSON(runtime), err, expect.JSON(in.RuntimeConfiguration))
 			}
 		}
 		plan("after create")
@@ -259,7 +260,7 @@ func TestTerraformTellsWhyACreationFailed(t *testing.T) {
 			events, err := tf.c.DescribeFleetEvents(r.t.Context(), &gamelift.DescribeFleetEventsInput{FleetId: &id})
 			if err != nil || len(events.Events) < 2 || events.Events[0].EventCode != types.EventCodeFleetStateError ||
 				events.Events[1].EventCode != code || *events.Events[1].Message != "the reason" {
-				r.t.Errorf("%s: events %s, %v", code, show(events), err)
+				r.t.Errorf("%s: events %s, %v", code, expect.JSON(events), err)
 			}
 			tf.destroy(id)
 		}
@@ -298,11 +299,11 @@ func TestRefusalsThroughTheDoor(t *testing.T) {
 			ZeroCapacityStrategy: types.ZeroCapacityStrategyScaleToAndFromZero, ScaleInAfterInactivityMinutes: new(int32(7)),
 		}})
 		if err != nil || *out.ManagedCapacityConfiguration.ScaleInAfterInactivityMinutes != 7 {
-			t.Errorf("UpdateFleetCapacity = %s, %v", show(out), err)
+			t.Errorf("UpdateFleetCapacity = %s, %v", expect.JSON(out), err)
 		}
 		got, err := c.DescribeFleetCapacity(ctx, &gamelift.DescribeFleetCapacityInput{FleetIds: []string{*id}})
 		if err != nil || *got.FleetCapacity[0].InstanceCounts.DESIRED != 4 || *got.FleetCapacity[0].InstanceCounts.MINIMUM != 1 || *got.FleetCapacity[0].InstanceCounts.MAXIMUM != 9 {
-			t.Errorf("DescribeFleetCapacity = %s, %v", show(got), err)
+			t.Errorf("DescribeFleetCapacity = %s, %v", expect.JSON(got), err)
 		}
 	})
 }

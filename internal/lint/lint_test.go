@@ -26,14 +26,14 @@ var floors = []string{
 	// Public, and without anything of ours.
 	"paginate",
 	// The ground.
-	"internal/store", "internal/blob", "internal/apierr", "internal/arn",
+	"internal/store", "internal/blob", "internal/apierr", "internal/arn", "internal/expect",
 	// Pure.
 	"internal/page", "internal/event", "internal/flexmatch", "examples/flexmatch", "internal/sim", "internal/hostmsg", "internal/archive",
 	// Rooms.
 	"internal/access", "internal/tag", "internal/build", "internal/fleet", "internal/container", "internal/fleetiq",
 	"internal/compute", "internal/session", "internal/host", "internal/scaling", "internal/placement", "internal/matchmaking",
 	// Edges.
-	"internal/metrics", "internal/model", "internal/sigv4", "internal/awsapi", "internal/gateway", "internal/console", "internal/webhook", "internal/listen", "internal/depot", "internal/beacon",
+	"internal/metrics", "internal/model", "internal/sigv4", "internal/awsapi", "internal/sts", "internal/gateway", "internal/console", "internal/webhook", "internal/listen", "internal/depot", "internal/beacon",
 	// The whole.
 	"internal/agent", "internal/config", "internal/app",
 	// What drives the whole.

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
@@ -23,33 +24,33 @@ func proposed(h *house) {
 	h.matchmaker("trio", `{"ruleLanguageVersion":"1.0","teams":[{"name":"all","minPlayers":3,"maxPlayers":3}]}`, accepting)
 	h.start(ask("t1", "trio", "ann", "amy"), ask("t2", "trio", "bob"))
 	h.pass()
-	same(h.t, "proposed", h.states("t1", "t2"), "REQUIRES_ACCEPTANCE REQUIRES_ACCEPTANCE")
-	same(h.t, "events", h.news(), "Searching(t1) Searching(t2) PotentialMatchCreated(t1 t2)")
+	expect.Same(h.t, "proposed", h.states("t1", "t2"), "REQUIRES_ACCEPTANCE REQUIRES_ACCEPTANCE")
+	expect.Same(h.t, "events", h.news(), "Searching(t1) Searching(t2) PotentialMatchCreated(t1 t2)")
 }
 
 func TestAllAccept(t *testing.T) {
 	each(t, func(h *house) {
 		proposed(h)
-		refused(t, "for a stranger", h.accept("t2", yes, "ann"), invalid, "PlayerIds[0]", "ann")
-		must(t, h.accept("t1", yes, "ann"))
-		must(t, h.accept("t1", yes, "ann"))
-		must(t, h.accept("t2", yes, "bob"))
-		same(t, "one is missing", h.states("t1", "t2"), "REQUIRES_ACCEPTANCE REQUIRES_ACCEPTANCE")
-		must(t, h.accept("t1", yes, "amy"))
-		same(t, "all", h.states("t1", "t2"), "COMPLETED COMPLETED")
-		same(t, "events", h.news(), "AcceptMatch(t1 t2) AcceptMatch(t1 t2) AcceptMatch(t1 t2) AcceptMatch(t1 t2) AcceptMatchCompleted:Accepted(t1 t2) Succeeded(t1 t2)")
-		refused(t, "too late", h.accept("t1", no, "amy"), invalid, "COMPLETED")
+		expect.Refused(t, "for a stranger", h.accept("t2", yes, "ann"), invalid, "PlayerIds[0]", "ann")
+		expect.OK(t, h.accept("t1", yes, "ann"))
+		expect.OK(t, h.accept("t1", yes, "ann"))
+		expect.OK(t, h.accept("t2", yes, "bob"))
+		expect.Same(t, "one is missing", h.states("t1", "t2"), "REQUIRES_ACCEPTANCE REQUIRES_ACCEPTANCE")
+		expect.OK(t, h.accept("t1", yes, "amy"))
+		expect.Same(t, "all", h.states("t1", "t2"), "COMPLETED COMPLETED")
+		expect.Same(t, "events", h.news(), "AcceptMatch(t1 t2) AcceptMatch(t1 t2) AcceptMatch(t1 t2) AcceptMatch(t1 t2) AcceptMatchCompleted:Accepted(t1 t2) Succeeded(t1 t2)")
+		expect.Refused(t, "too late", h.accept("t1", no, "amy"), invalid, "COMPLETED")
 	})
 }
 
 func TestAnAcceptanceIsTakenBack(t *testing.T) {
 	each(t, func(h *house) {
 		proposed(h)
-		must(t, h.accept("t1", yes, "ann", "amy"))
-		must(t, h.accept("t1", no, "amy"))
-		same(t, "who rejected", h.why("t1"), "CANCELLED | AcceptanceRejected | The proposed match was rejected.")
-		same(t, "who was silent", h.states("t2"), "CANCELLED")
-		same(t, "events", h.news(), "AcceptMatch(t1 t2) AcceptMatch(t1 t2) AcceptMatchCompleted:Rejected(t1 t2) Cancelled(t1) Cancelled(t2)")
+		expect.OK(t, h.accept("t1", yes, "ann", "amy"))
+		expect.OK(t, h.accept("t1", no, "amy"))
+		expect.Same(t, "who rejected", h.why("t1"), "CANCELLED | AcceptanceRejected | The proposed match was rejected.")
+		expect.Same(t, "who was silent", h.states("t2"), "CANCELLED")
+		expect.Same(t, "events", h.news(), "AcceptMatch(t1 t2) AcceptMatch(t1 t2) AcceptMatchCompleted:Rejected(t1 t2) Cancelled(t1) Cancelled(t2)")
 	})
 }
 
@@ -57,8 +58,8 @@ func TestTheSilentSearchOnByTheSwitch(t *testing.T) {
 	each(t, func(h *house) {
 		h.Config.SilentSearchOn = true
 		proposed(h)
-		must(t, h.accept("t1", no, "amy"))
-		same(t, "statuses", h.states("t1", "t2"), "CANCELLED SEARCHING")
+		expect.OK(t, h.accept("t1", no, "amy"))
+		expect.Same(t, "statuses", h.states("t1", "t2"), "CANCELLED SEARCHING")
 	})
 }
 
@@ -66,35 +67,35 @@ func TestWhoAcceptedSearchesOn(t *testing.T) {
 	each(t, func(h *house) {
 		proposed(h)
 		start := *h.ticket("t1").StartTime
-		must(t, h.accept("t1", yes, "ann", "amy"))
+		expect.OK(t, h.accept("t1", yes, "ann", "amy"))
 		h.tick(29 * time.Second)
-		same(t, "before the timeout", h.states("t1", "t2"), "REQUIRES_ACCEPTANCE REQUIRES_ACCEPTANCE")
+		expect.Same(t, "before the timeout", h.states("t1", "t2"), "REQUIRES_ACCEPTANCE REQUIRES_ACCEPTANCE")
 		h.clock.Advance(time.Second)
-		refused(t, "at the timeout", h.accept("t2", yes, "bob"), invalid, "t2")
+		expect.Refused(t, "at the timeout", h.accept("t2", yes, "bob"), invalid, "t2")
 		h.tick(0)
-		same(t, "who accepted", h.states("t1"), "SEARCHING")
-		same(t, "who was silent", h.why("t2"), "CANCELLED | AcceptanceTimedOut | The proposed match was not accepted in time.")
-		same(t, "events", h.news(), "AcceptMatch(t1 t2) AcceptMatchCompleted:TimedOut(t1 t2) Searching(t1) Cancelled(t2)")
+		expect.Same(t, "who accepted", h.states("t1"), "SEARCHING")
+		expect.Same(t, "who was silent", h.why("t2"), "CANCELLED | AcceptanceTimedOut | The proposed match was not accepted in time.")
+		expect.Same(t, "events", h.news(), "AcceptMatch(t1 t2) AcceptMatchCompleted:TimedOut(t1 t2) Searching(t1) Cancelled(t2)")
 		h.start(ask("t3", "trio", "cid"))
 		h.pass()
-		same(t, "matched again", h.states("t1", "t3"), "REQUIRES_ACCEPTANCE REQUIRES_ACCEPTANCE")
-		same(t, "start time", h.ticket("t1").StartTime.Equal(start), true)
+		expect.Same(t, "matched again", h.states("t1", "t3"), "REQUIRES_ACCEPTANCE REQUIRES_ACCEPTANCE")
+		expect.Same(t, "start time", h.ticket("t1").StartTime.Equal(start), true)
 		// Its request timeout has come by the time this one fails, too: 60 s.
-		must(t, h.accept("t1", yes, "ann", "amy"))
+		expect.OK(t, h.accept("t1", yes, "ann", "amy"))
 		h.tick(30 * time.Second)
-		same(t, "too old to search on", h.states("t1", "t3"), "TIMED_OUT CANCELLED")
+		expect.Same(t, "too old to search on", h.states("t1", "t3"), "TIMED_OUT CANCELLED")
 	})
 }
 
 func TestStopInAProposal(t *testing.T) {
 	each(t, func(h *house) {
 		proposed(h)
-		must(t, h.stop("t1"))
-		same(t, "statuses", h.states("t1", "t2"), "CANCELLED SEARCHING")
-		same(t, "events", h.news(), "Cancelled(t1) AcceptMatchCompleted:Rejected(t1 t2) Searching(t2)")
+		expect.OK(t, h.stop("t1"))
+		expect.Same(t, "statuses", h.states("t1", "t2"), "CANCELLED SEARCHING")
+		expect.Same(t, "events", h.news(), "Cancelled(t1) AcceptMatchCompleted:Rejected(t1 t2) Searching(t2)")
 		h.start(ask("t3", "trio", "ann", "amy"))
 		h.pass()
-		same(t, "matched again", h.states("t2", "t3"), "REQUIRES_ACCEPTANCE REQUIRES_ACCEPTANCE")
+		expect.Same(t, "matched again", h.states("t2", "t3"), "REQUIRES_ACCEPTANCE REQUIRES_ACCEPTANCE")
 	})
 }
 
@@ -102,10 +103,10 @@ func TestANewTicketEndsTheProposal(t *testing.T) {
 	each(t, func(h *house) {
 		proposed(h)
 		h.start(ask("t3", "trio", "ann", "bob")) // a player of each
-		same(t, "older ones", h.states("t1", "t2"), "CANCELLED CANCELLED")
+		expect.Same(t, "older ones", h.states("t1", "t2"), "CANCELLED CANCELLED")
 		h.start(ask("t4", "trio", "amy"))
 		h.pass()
-		same(t, "newer ones", h.states("t3", "t4"), "REQUIRES_ACCEPTANCE REQUIRES_ACCEPTANCE")
+		expect.Same(t, "newer ones", h.states("t3", "t4"), "REQUIRES_ACCEPTANCE REQUIRES_ACCEPTANCE")
 	})
 }
 
@@ -156,7 +157,7 @@ func TestStopAgainstMatch(t *testing.T) {
 			h.pass()
 			switch states := h.states(id("t1"), id("t2")); {
 			case err == nil && states == "CANCELLED SEARCHING":
-				must(t, h.stop(id("t2")))
+				expect.OK(t, h.stop(id("t2")))
 			case err != nil && states == "COMPLETED COMPLETED":
 			default:
 				t.Fatalf("stop: %v, and then %s", err, states)
@@ -173,19 +174,19 @@ func TestTwoNodesOfOnePool(t *testing.T) {
 			h.start(ask("t"+string(rune('A'+i)), "duo", "p"+string(rune('A'+i))))
 		}
 		keys, err := h.Look(t.Context())
-		must(t, err)
-		same(t, "pools of the first", len(keys), 1)
+		expect.OK(t, err)
+		expect.Same(t, "pools of the first", len(keys), 1)
 		none, err := other.Look(t.Context())
-		must(t, err)
-		same(t, "pools of the second", len(none), 0)
+		expect.OK(t, err)
+		expect.Same(t, "pools of the second", len(none), 0)
 		// The lease runs out while the first is away, and it comes back without noticing.
-		must(t, h.DB.Write(t.Context(), func(tx *store.Tx) error {
+		expect.OK(t, h.DB.Write(t.Context(), func(tx *store.Tx) error {
 			_, err := tx.Exec(`DELETE FROM lease WHERE name LIKE 'matchmaking/%'`)
 			return err
 		}))
 		none, err = other.Look(t.Context())
-		must(t, err)
-		same(t, "pools of the second now", len(none), 1)
+		expect.OK(t, err)
+		expect.Same(t, "pools of the second now", len(none), 1)
 		var all sync.WaitGroup
 		for _, s := range []*house{h, other} {
 			all.Go(func() {
@@ -198,9 +199,9 @@ func TestTwoNodesOfOnePool(t *testing.T) {
 		}
 		all.Wait()
 		_, err = other.Pass(t.Context(), keys[0])
-		must(t, err)
+		expect.OK(t, err)
 		for i := range 40 {
-			same(t, "status", h.states("t"+string(rune('A'+i))), "COMPLETED")
+			expect.Same(t, "status", h.states("t"+string(rune('A'+i))), "COMPLETED")
 		}
 		succeeded := map[string]int{}
 		for _, e := range h.told() {
@@ -213,9 +214,9 @@ func TestTwoNodesOfOnePool(t *testing.T) {
 			}
 		}
 		for id, n := range succeeded {
-			same(t, "matches of "+id, n, 1)
+			expect.Same(t, "matches of "+id, n, 1)
 		}
-		same(t, "tickets in matches", len(succeeded), 40)
+		expect.Same(t, "tickets in matches", len(succeeded), 40)
 	})
 }
 
@@ -239,18 +240,18 @@ func TestTicketsOfAnotherNode(t *testing.T) {
 			select {
 			case key := <-woken:
 				_, err := h.Pass(ctx, key)
-				must(t, err)
+				expect.OK(t, err)
 			case <-ctx.Done():
 				t.Fatal("the node that has the pool was not woken")
 			}
 		}
 		// Takeover: what the first node had is given up, and the other has it at once.
 		h.start(ask("t3", "duo", "cid"))
-		must(t, h.Release(t.Context()))
+		expect.OK(t, h.Release(t.Context()))
 		other.start(ask("t4", "duo", "dan"))
 		other.pass()
-		same(t, "after the takeover", other.states("t3", "t4"), "COMPLETED COMPLETED")
+		expect.Same(t, "after the takeover", other.states("t3", "t4"), "COMPLETED COMPLETED")
 		_, err := other.StopMatchmaking(t.Context(), &gamelift.StopMatchmakingInput{TicketId: new("t4")})
-		refused(t, "stop", err, invalid, "COMPLETED")
+		expect.Refused(t, "stop", err, invalid, "COMPLETED")
 	})
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
+
+	"github.com/matchyard/matchyard/internal/expect"
 )
 
 // written is a written case, as package evalcase runs it without a room.
@@ -68,7 +70,7 @@ func TestCasesThroughTheRoom(t *testing.T) {
 	}
 	for _, file := range files {
 		body, err := os.ReadFile(file)
-		must(t, err)
+		expect.OK(t, err)
 		var c written
 		if err := json.Unmarshal(body, &c); err != nil || c.Kind != "match" && c.Kind != "lifecycle" {
 			continue // expressions and validations are the engine's alone
@@ -94,15 +96,15 @@ func (c *written) run(h *house) {
 	for at := range c.last() + 1 {
 		h.clock.Advance(zero.Add(time.Duration(at) * time.Second).Sub(h.clock.Now()))
 		_, err := h.ExpireMatches(t.Context())
-		must(t, err)
+		expect.OK(t, err)
 		c.startAt(h, at)
 		for _, a := range c.Actions {
 			switch {
 			case a.At != at:
 			case a.Op == "AcceptMatch":
-				must(t, h.accept(a.TicketID, a.Type, a.PlayerIDs...))
+				expect.OK(t, h.accept(a.TicketID, a.Type, a.PlayerIDs...))
 			default:
-				must(t, h.stop(a.TicketID))
+				expect.OK(t, h.stop(a.TicketID))
 			}
 		}
 		if slices.Contains(c.Now, at) {
@@ -114,7 +116,7 @@ func (c *written) run(h *house) {
 			}
 			for id, status := range want {
 				if id != "at" {
-					same(t, id+" at "+time.Duration(at*int(time.Second)).String(), h.states(id), status.(string))
+					expect.Same(t, id+" at "+time.Duration(at*int(time.Second)).String(), h.states(id), status.(string))
 				}
 			}
 		}
@@ -153,10 +155,10 @@ func (c *written) startAt(h *house, at int) {
 			_, err = h.StartMatchmaking(h.t.Context(), &gamelift.StartMatchmakingInput{TicketId: &one.TicketID, ConfigurationName: new("case"), Players: list})
 		}
 		if len(list) > 10 && !one.Backfill {
-			refused(h.t, "a large party", err, invalid, "Players")
+			expect.Refused(h.t, "a large party", err, invalid, "Players")
 			continue
 		}
-		must(h.t, err)
+		expect.OK(h.t, err)
 	}
 }
 
@@ -179,7 +181,7 @@ func (c *written) check(h *house, zero time.Time) {
 			made[strings.Join(ids, " ")] = d
 		}
 	}
-	same(t, "matches", len(made), len(c.Expect.Matches))
+	expect.Same(t, "matches", len(made), len(c.Expect.Matches))
 	for _, want := range c.Expect.Matches {
 		ids := slices.Sorted(slices.Values(want.Tickets))
 		d := made[strings.Join(ids, " ")]
@@ -187,7 +189,7 @@ func (c *written) check(h *house, zero time.Time) {
 			t.Errorf("match %v: not made; made were %v", ids, slices.Collect(maps.Keys(made)))
 			continue
 		}
-		same(t, "time of the match", d["time"].(string), zero.Add(time.Duration(want.At)*time.Second).UTC().Format("2006-01-02T15:04:05.000Z"))
+		expect.Same(t, "time of the match", d["time"].(string), zero.Add(time.Duration(want.At)*time.Second).UTC().Format("2006-01-02T15:04:05.000Z"))
 		teams := map[string][]string{}
 		for _, p := range d["gameSessionInfo"].(map[string]any)["players"].([]any) {
 			p := p.(map[string]any)
@@ -196,14 +198,14 @@ func (c *written) check(h *house, zero time.Time) {
 		for name, members := range want.Teams {
 			slices.Sort(members)
 			slices.Sort(teams[name])
-			same(t, "team "+name, strings.Join(teams[name], " "), strings.Join(members, " "))
+			expect.Same(t, "team "+name, strings.Join(teams[name], " "), strings.Join(members, " "))
 		}
 		for name, n := range want.TeamSizes {
-			same(t, "players of "+name, len(teams[name]), n)
+			expect.Same(t, "players of "+name, len(teams[name]), n)
 		}
 	}
 	for _, id := range c.Expect.Unmatched {
-		same(t, "unmatched "+id, h.states(id), "SEARCHING")
+		expect.Same(t, "unmatched "+id, h.states(id), "SEARCHING")
 	}
 	for id, words := range c.Expect.ReasonContains {
 		if !strings.Contains(h.why(id), words) {

@@ -9,17 +9,19 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
+
+	"github.com/matchyard/matchyard/internal/expect"
 )
 
 func TestConfigurationFromCreateToDelete(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		bare := d.configure(ranked("bare", nil))
-		same(t, "bare", members(bare), "AcceptanceRequired AdditionalPlayerCount BackfillMode ConfigurationArn CreationTime "+
+		expect.Same(t, "bare", expect.Members(bare), "AcceptanceRequired AdditionalPlayerCount BackfillMode ConfigurationArn CreationTime "+
 			"FlexMatchMode GameSessionQueueArns Name RequestTimeoutSeconds RuleSetArn RuleSetName")
-		same(t, "ARN", *bare.ConfigurationArn, "arn:aws:gamelift:us-west-2:123456789012:matchmakingconfiguration/bare")
-		same(t, "rule set", *bare.RuleSetArn, "arn:aws:gamelift:us-west-2:123456789012:matchmakingruleset/duel")
-		same(t, "mode", bare.FlexMatchMode, types.FlexMatchModeWithQueue)
-		same(t, "backfill", bare.BackfillMode, types.BackfillModeManual)
+		expect.Same(t, "ARN", *bare.ConfigurationArn, "arn:aws:gamelift:us-west-2:123456789012:matchmakingconfiguration/bare")
+		expect.Same(t, "rule set", *bare.RuleSetArn, "arn:aws:gamelift:us-west-2:123456789012:matchmakingruleset/duel")
+		expect.Same(t, "mode", bare.FlexMatchMode, types.FlexMatchModeWithQueue)
+		expect.Same(t, "backfill", bare.BackfillMode, types.BackfillModeManual)
 
 		full := d.configure(ranked("full", func(in *gamelift.CreateMatchmakingConfigurationInput) {
 			in.RuleSetName = bare.RuleSetArn
@@ -30,62 +32,62 @@ func TestConfigurationFromCreateToDelete(t *testing.T) {
 			in.NotificationTarget = new("arn:aws:sns:us-west-2:123456789012:topic")
 			in.Tags = []types.Tag{{Key: new("team"), Value: new("red")}}
 		}))
-		same(t, "full", members(full), "AcceptanceRequired AcceptanceTimeoutSeconds AdditionalPlayerCount BackfillMode ConfigurationArn CreationTime "+
+		expect.Same(t, "full", expect.Members(full), "AcceptanceRequired AcceptanceTimeoutSeconds AdditionalPlayerCount BackfillMode ConfigurationArn CreationTime "+
 			"CustomEventData Description FlexMatchMode GameProperties GameSessionData GameSessionQueueArns Name NotificationTarget RequestTimeoutSeconds RuleSetArn RuleSetName")
 		tags, err := d.Tags.ListTagsForResource(d.ctx, &gamelift.ListTagsForResourceInput{ResourceARN: full.ConfigurationArn})
-		must(t, err)
-		same(t, "tag", *tags.Tags[0].Value, "red")
+		expect.OK(t, err)
+		expect.Same(t, "tag", *tags.Tags[0].Value, "red")
 
 		// Members that are absent stay.
 		d.clock.Advance(time.Minute)
 		up, err := d.UpdateMatchmakingConfiguration(d.ctx, &gamelift.UpdateMatchmakingConfigurationInput{Name: full.ConfigurationArn, RequestTimeoutSeconds: new(int32(43200))})
-		must(t, err)
+		expect.OK(t, err)
 		want := full
 		want.RequestTimeoutSeconds = new(int32(43200))
-		same(t, "after a timeout", text(up.Configuration), text(want))
-		same(t, "as described", text(d.one("full")), text(want))
+		expect.Same(t, "after a timeout", expect.JSON(up.Configuration), expect.JSON(want))
+		expect.Same(t, "as described", expect.JSON(d.one("full")), expect.JSON(want))
 		// Empty texts and lists remove.
 		_, err = d.UpdateMatchmakingConfiguration(d.ctx, &gamelift.UpdateMatchmakingConfigurationInput{
 			Name: new("full"), CustomEventData: new(""), NotificationTarget: new(""), GameProperties: []types.GameProperty{},
 			AcceptanceRequired: new(false), AdditionalPlayerCount: new(int32(0)), BackfillMode: types.BackfillModeManual,
 		})
-		must(t, err)
+		expect.OK(t, err)
 		got := d.one("full")
-		same(t, "emptied", members(got), "AcceptanceRequired AcceptanceTimeoutSeconds AdditionalPlayerCount BackfillMode ConfigurationArn CreationTime "+
+		expect.Same(t, "emptied", expect.Members(got), "AcceptanceRequired AcceptanceTimeoutSeconds AdditionalPlayerCount BackfillMode ConfigurationArn CreationTime "+
 			"Description FlexMatchMode GameSessionData GameSessionQueueArns Name RequestTimeoutSeconds RuleSetArn RuleSetName")
-		same(t, "backfill", got.BackfillMode, types.BackfillModeManual)
+		expect.Same(t, "backfill", got.BackfillMode, types.BackfillModeManual)
 		// Another rule set, and away from hosting and back.
 		d.ruleSet("other", duelBody)
 		_, err = d.UpdateMatchmakingConfiguration(d.ctx, &gamelift.UpdateMatchmakingConfigurationInput{
 			Name: new("full"), RuleSetName: new("other"), FlexMatchMode: types.FlexMatchModeStandalone,
 		})
-		must(t, err)
+		expect.OK(t, err)
 		got = d.one("full")
-		same(t, "rule set", *got.RuleSetName, "other")
-		same(t, "queues", len(got.GameSessionQueueArns), 0)
+		expect.Same(t, "rule set", *got.RuleSetName, "other")
+		expect.Same(t, "queues", len(got.GameSessionQueueArns), 0)
 		_, err = d.UpdateMatchmakingConfiguration(d.ctx, &gamelift.UpdateMatchmakingConfigurationInput{Name: new("full"), FlexMatchMode: types.FlexMatchModeWithQueue})
-		refused(t, "without a queue", err, invalid, "GameSessionQueueArns", "WITH_QUEUE")
+		expect.Refused(t, "without a queue", err, invalid, "GameSessionQueueArns", "WITH_QUEUE")
 		_, err = d.UpdateMatchmakingConfiguration(d.ctx, &gamelift.UpdateMatchmakingConfigurationInput{
 			Name: new("full"), FlexMatchMode: types.FlexMatchModeWithQueue, GameSessionQueueArns: []string{arenaARN},
 		})
-		must(t, err)
-		same(t, "queue", d.one("full").GameSessionQueueArns[0], arenaARN)
+		expect.OK(t, err)
+		expect.Same(t, "queue", d.one("full").GameSessionQueueArns[0], arenaARN)
 
 		_, err = d.DeleteMatchmakingConfiguration(d.ctx, &gamelift.DeleteMatchmakingConfigurationInput{Name: full.ConfigurationArn})
-		must(t, err)
+		expect.OK(t, err)
 		_, err = d.Tags.ListTagsForResource(d.ctx, &gamelift.ListTagsForResourceInput{ResourceARN: full.ConfigurationArn})
-		refused(t, "tags of a deleted configuration", err, missing)
+		expect.Refused(t, "tags of a deleted configuration", err, missing)
 		_, err = d.DeleteMatchmakingConfiguration(d.ctx, &gamelift.DeleteMatchmakingConfigurationInput{Name: new("full")})
-		refused(t, "deleted again", err, missing, "Name", "full")
+		expect.Refused(t, "deleted again", err, missing, "Name", "full")
 		_, err = d.UpdateMatchmakingConfiguration(d.ctx, &gamelift.UpdateMatchmakingConfigurationInput{Name: new("full")})
-		refused(t, "changed after deletion", err, missing, "Name", "full")
+		expect.Refused(t, "changed after deletion", err, missing, "Name", "full")
 		_, err = d.DeleteMatchmakingRuleSet(d.ctx, &gamelift.DeleteMatchmakingRuleSetInput{Name: new("other")})
-		must(t, err)
+		expect.OK(t, err)
 		// The name may be used again, without what was.
 		d.configure(ranked("full", nil))
 		tags, err = d.Tags.ListTagsForResource(d.ctx, &gamelift.ListTagsForResourceInput{ResourceARN: full.ConfigurationArn})
-		must(t, err)
-		same(t, "tags of the new one", len(tags.Tags), 0)
+		expect.OK(t, err)
+		expect.Same(t, "tags of the new one", len(tags.Tags), 0)
 	})
 }
 
@@ -116,7 +118,7 @@ func TestRefusalsOfConfigurations(t *testing.T) {
 			{"reserved tag", func(in *input) { in.Tags = []types.Tag{{Key: new("aws:x"), Value: new("")}} }, invalid, "aws:"},
 		} {
 			_, err := d.CreateMatchmakingConfiguration(d.ctx, ranked("x", c.change))
-			refused(t, c.what, err, c.code, strings.Fields(c.words)...)
+			expect.Refused(t, c.what, err, c.code, strings.Fields(c.words)...)
 		}
 		for _, c := range []struct {
 			what  string
@@ -131,19 +133,19 @@ func TestRefusalsOfConfigurations(t *testing.T) {
 			{"nobody left", gamelift.UpdateMatchmakingConfigurationInput{AdditionalPlayerCount: new(int32(9))}, invalid, "AdditionalPlayerCount"},
 		} {
 			c.in.Name = new("taken")
-			before := text(d.one("taken"))
+			before := expect.JSON(d.one("taken"))
 			_, err := d.UpdateMatchmakingConfiguration(d.ctx, &c.in)
-			refused(t, "update: "+c.what, err, c.code, strings.Fields(c.words)...)
-			same(t, "update: "+c.what+": changed", text(d.one("taken")), before)
+			expect.Refused(t, "update: "+c.what, err, c.code, strings.Fields(c.words)...)
+			expect.Same(t, "update: "+c.what+": changed", expect.JSON(d.one("taken")), before)
 		}
 		_, err := d.DescribeMatchmakingConfigurations(d.ctx, &gamelift.DescribeMatchmakingConfigurationsInput{Names: []string{arenaARN}})
-		refused(t, "a queue's ARN", err, invalid, "Names")
+		expect.Refused(t, "a queue's ARN", err, invalid, "Names")
 		// What is not used is taken all the same (flexmatch.md 2.13).
 		c := d.configure(ranked("alone", func(in *input) {
 			alone(in)
 			in.AdditionalPlayerCount, in.GameSessionData, in.AcceptanceTimeoutSeconds = new(int32(5)), new("x"), new(int32(1))
 		}))
-		same(t, "alone", *c.AdditionalPlayerCount, 5)
+		expect.Same(t, "alone", *c.AdditionalPlayerCount, 5)
 		// So is an expansion that comes too late.
 		d.ruleSet("late", strings.Replace(duelBody, `"teams"`, `"expansions": [{"target": "teams[a].maxPlayers", "steps": [{"waitTimeSeconds": 500, "value": 2}]}], "teams"`, 1))
 		d.configure(ranked("late", func(in *input) { in.RuleSetName = new("late") }))
@@ -164,30 +166,30 @@ func TestListingsOfConfigurations(t *testing.T) {
 			want = append(want, name)
 		}
 		first, err := d.DescribeMatchmakingConfigurations(d.ctx, &gamelift.DescribeMatchmakingConfigurationsInput{Limit: new(int32(50))})
-		must(t, err)
-		same(t, "page", len(first.Configurations), 10)
+		expect.OK(t, err)
+		expect.Same(t, "page", len(first.Configurations), 10)
 		rest, err := d.DescribeMatchmakingConfigurations(d.ctx, &gamelift.DescribeMatchmakingConfigurationsInput{NextToken: first.NextToken})
-		must(t, err)
+		expect.OK(t, err)
 		var all []string
 		for _, c := range slices.Concat(first.Configurations, rest.Configurations) {
 			all = append(all, *c.Name)
 		}
-		same(t, "all", strings.Join(all, " "), strings.Join(want, " "))
-		same(t, "end", rest.NextToken == nil, true)
+		expect.Same(t, "all", strings.Join(all, " "), strings.Join(want, " "))
+		expect.Same(t, "end", rest.NextToken == nil, true)
 
 		_, names := d.described(&gamelift.DescribeMatchmakingConfigurationsInput{Names: []string{"c05", "arn:aws:gamelift:us-west-2:123456789012:matchmakingconfiguration/c04", "unknown"}})
-		same(t, "by name", names, "c04 c05")
+		expect.Same(t, "by name", names, "c04 c05")
 		for _, ruleSet := range []string{"other", "arn:aws:gamelift:us-west-2:123456789012:matchmakingruleset/other"} {
 			_, names = d.described(&gamelift.DescribeMatchmakingConfigurationsInput{RuleSetName: &ruleSet})
-			same(t, "by rule set", names, "c00 c04 c08 c12")
+			expect.Same(t, "by rule set", names, "c00 c04 c08 c12")
 		}
 		_, names = d.described(&gamelift.DescribeMatchmakingConfigurationsInput{RuleSetName: new("other"), Names: []string{"c03", "c04"}})
-		same(t, "by both", names, "c04")
+		expect.Same(t, "by both", names, "c04")
 		_, names = d.described(&gamelift.DescribeMatchmakingConfigurationsInput{RuleSetName: new("unknown")})
-		same(t, "by an unknown rule set", names, "")
+		expect.Same(t, "by an unknown rule set", names, "")
 		one, err := d.DescribeMatchmakingConfigurations(d.ctx, &gamelift.DescribeMatchmakingConfigurationsInput{RuleSetName: new("other"), Limit: new(int32(1))})
-		must(t, err)
+		expect.OK(t, err)
 		_, err = d.DescribeMatchmakingConfigurations(d.ctx, &gamelift.DescribeMatchmakingConfigurationsInput{NextToken: one.NextToken})
-		refused(t, "a token of another listing", err, invalid, "NextToken")
+		expect.Refused(t, "a token of another listing", err, invalid, "NextToken")
 	})
 }

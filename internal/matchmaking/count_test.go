@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/matchmaking"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/store/storetest"
@@ -22,24 +23,24 @@ func TestTicketsAndMatchesAreCounted(t *testing.T) {
 	db, err := store.Open(t.Context(), "sqlite::memory:", store.Options{Now: clock.Now, Counted: func(series string, value float64, labels []string) {
 		counts[strings.TrimPrefix(series, "gamelift_")+" "+strings.Join(labels, " ")] += value
 	}})
-	must(t, err)
-	defer func() { must(t, db.Close()) }()
+	expect.OK(t, err)
+	defer func() { expect.OK(t, db.Close()) }()
 	h := &house{Service: build(db), t: t, clock: clock}
 	h.matchmaker("duo", duo, accepting)
 	h.start(skilled(ask("t1", "duo", "ann"), 12), skilled(ask("t2", "duo", "bob"), 15), skilled(ask("t3", "duo", "eve"), 90), skilled(ask("t4", "duo", "fay"), 200))
 	h.clock.Advance(2 * time.Second)
 	h.pass()
 	var live []matchmaking.Live
-	must(t, db.Read(t.Context(), func(tx *store.Tx) (err error) { live, err = h.LiveTx(tx); return err }))
+	expect.OK(t, db.Read(t.Context(), func(tx *store.Tx) (err error) { live, err = h.LiveTx(tx); return err }))
 	if len(live) != 1 || live[0] != (matchmaking.Live{Configuration: "duo", Tickets: 4}) {
 		t.Errorf("live: %+v", live)
 	}
 	h.clock.Advance(3 * time.Second)
-	must(t, h.accept("t1", types.AcceptanceTypeAccept, "ann"))
-	must(t, h.accept("t2", types.AcceptanceTypeAccept, "bob"))
-	must(t, h.stop("t3"))
+	expect.OK(t, h.accept("t1", types.AcceptanceTypeAccept, "ann"))
+	expect.OK(t, h.accept("t2", types.AcceptanceTypeAccept, "bob"))
+	expect.OK(t, h.stop("t3"))
 	h.tick(time.Hour)
-	same(t, "states", h.states("t1", "t2", "t3", "t4"), "COMPLETED COMPLETED CANCELLED TIMED_OUT")
+	expect.Same(t, "states", h.states("t1", "t2", "t3", "t4"), "COMPLETED COMPLETED CANCELLED TIMED_OUT")
 	var got []string
 	for _, series := range slices.Sorted(maps.Keys(counts)) {
 		if !strings.HasPrefix(series, "rule_") {

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/matchmaking"
 	"github.com/matchyard/matchyard/internal/placement"
@@ -46,7 +47,7 @@ func atDesk(t *testing.T, f func(d *desk)) {
 		s.Fleets.Tags, s.Placements.Tags = s.Tags, s.Tags
 		d := &desk{Service: s, t: t, clock: clock, ctx: t.Context()}
 		_, err := s.Placements.CreateGameSessionQueue(d.ctx, &gamelift.CreateGameSessionQueueInput{Name: new("arena")})
-		must(t, err)
+		expect.OK(t, err)
 		d.ruleSet("duel", duelBody)
 		f(d)
 	})
@@ -55,7 +56,7 @@ func atDesk(t *testing.T, f func(d *desk)) {
 func (d *desk) ruleSet(name, body string) {
 	d.t.Helper()
 	_, err := d.CreateMatchmakingRuleSet(d.ctx, &gamelift.CreateMatchmakingRuleSetInput{Name: &name, RuleSetBody: &body})
-	must(d.t, err)
+	expect.OK(d.t, err)
 }
 
 // ranked is the smallest request for a configuration with the queue; change may alter it.
@@ -78,7 +79,7 @@ func alone(in *gamelift.CreateMatchmakingConfigurationInput) {
 func (d *desk) configure(in *gamelift.CreateMatchmakingConfigurationInput) types.MatchmakingConfiguration {
 	d.t.Helper()
 	out, err := d.CreateMatchmakingConfiguration(d.ctx, in)
-	must(d.t, err)
+	expect.OK(d.t, err)
 	return *out.Configuration
 }
 
@@ -86,7 +87,7 @@ func (d *desk) configure(in *gamelift.CreateMatchmakingConfigurationInput) types
 func (d *desk) described(in *gamelift.DescribeMatchmakingConfigurationsInput) (list []types.MatchmakingConfiguration, names string) {
 	d.t.Helper()
 	out, err := d.DescribeMatchmakingConfigurations(d.ctx, in)
-	must(d.t, err)
+	expect.OK(d.t, err)
 	var all []string
 	for _, c := range out.Configurations {
 		all = append(all, *c.Name)

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 
 	"github.com/matchyard/matchyard/internal/event"
+	"github.com/matchyard/matchyard/internal/expect"
 )
 
 var update = flag.Bool("update", false, "write testdata/events.txt anew")
@@ -31,17 +32,17 @@ func TestEventsGolden(t *testing.T) {
 		h.clock.Advance(250 * time.Millisecond)
 		h.start(ask("t2", "duo", "bob"))
 		h.pass()
-		must(t, h.accept("t2", yes, "bob"))
-		must(t, h.accept("t1", no, "ann"))
+		expect.OK(t, h.accept("t2", yes, "bob"))
+		expect.OK(t, h.accept("t1", no, "ann"))
 		h.start(ask("t3", "duo", "cid"))
 		h.pass()
-		must(t, h.accept("t2", yes, "bob"))
-		must(t, h.accept("t3", yes, "cid"))
+		expect.OK(t, h.accept("t2", yes, "bob"))
+		expect.OK(t, h.accept("t3", yes, "cid"))
 		h.hostMatch(server)
 		h.start(skilled(ask("t4", "duo", "dan"), 99))
 		h.start(skilled(ask("t5", "duo", "eve"), 10))
 		h.pass()
-		must(t, h.stop("t4"))
+		expect.OK(t, h.stop("t4"))
 		h.tick(time.Minute)
 
 		var got strings.Builder
@@ -50,11 +51,11 @@ func TestEventsGolden(t *testing.T) {
 		}
 		const golden = "testdata/events.txt"
 		if *update {
-			must(t, os.MkdirAll("testdata", 0o755))
-			must(t, os.WriteFile(golden, []byte(got.String()), 0o644))
+			expect.OK(t, os.MkdirAll("testdata", 0o755))
+			expect.OK(t, os.WriteFile(golden, []byte(got.String()), 0o644))
 		}
 		want, err := os.ReadFile(golden)
-		must(t, err)
+		expect.OK(t, err)
 		if got.String() != string(want) {
 			t.Errorf("got\n%s\nwant\n%s", got.String(), want)
 		}
@@ -66,12 +67,12 @@ func (h *house) raw() (list []event.Entry) {
 	h.t.Helper()
 	for {
 		ready, err := h.Events.Ready(h.t.Context(), sink, 1000)
-		must(h.t, err)
+		expect.OK(h.t, err)
 		if len(ready) == 0 {
 			break
 		}
 		for _, e := range ready {
-			must(h.t, h.Events.Done(h.t.Context(), e.Ref))
+			expect.OK(h.t, h.Events.Done(h.t.Context(), e.Ref))
 			if strings.Contains(e.Type, "Matchmaking") {
 				list = append(list, e)
 			}
@@ -106,8 +107,8 @@ func TestEventsOfStandaloneMatchesHintALocation(t *testing.T) {
 		h.pass()
 		all := h.told()
 		detail := all[len(all)-1]["detail"].(map[string]any)
-		same(t, "type", detail["type"].(string), "MatchmakingSucceeded")
-		same(t, "location", detail["gameSessionInfo"].(map[string]any)["location"].(string), "eu-west-1")
+		expect.Same(t, "type", detail["type"].(string), "MatchmakingSucceeded")
+		expect.Same(t, "location", detail["gameSessionInfo"].(map[string]any)["location"].(string), "eu-west-1")
 	})
 }
 
@@ -118,12 +119,12 @@ func TestWithoutReceivers(t *testing.T) {
 		h.matchmaker("duo", duo, accepting)
 		h.start(ask("t1", "duo", "ann"), ask("t2", "duo", "bob"))
 		h.pass()
-		must(t, h.accept("t1", yes, "ann"))
-		must(t, h.accept("t2", yes, "bob"))
-		same(t, "statuses", h.states("t1", "t2"), "COMPLETED COMPLETED")
+		expect.OK(t, h.accept("t1", yes, "ann"))
+		expect.OK(t, h.accept("t2", yes, "bob"))
+		expect.Same(t, "statuses", h.states("t1", "t2"), "COMPLETED COMPLETED")
 		h.Events = nil
 		h.start(ask("t3", "duo", "ann"))
 		h.pass()
-		must(t, h.stop("t3"))
+		expect.OK(t, h.stop("t3"))
 	})
 }

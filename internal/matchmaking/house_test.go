@@ -15,6 +15,7 @@ import (
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/compute"
 	"github.com/matchyard/matchyard/internal/event"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/matchmaking"
 	"github.com/matchyard/matchyard/internal/placement"
@@ -91,7 +92,7 @@ func build(db *store.DB) *matchmaking.Service {
 func (h *house) rules(name, body string) {
 	h.t.Helper()
 	_, err := h.CreateMatchmakingRuleSet(h.t.Context(), &gamelift.CreateMatchmakingRuleSetInput{Name: &name, RuleSetBody: &body})
-	must(h.t, err)
+	expect.OK(h.t, err)
 }
 
 // duo is a rule set for two players of similar skill, one a team.
@@ -112,7 +113,7 @@ func (h *house) matchmaker(name, body string, change func(*gamelift.CreateMatchm
 		change(in)
 	}
 	_, err := h.CreateMatchmakingConfiguration(h.t.Context(), in)
-	must(h.t, err)
+	expect.OK(h.t, err)
 }
 
 // accepting asks for the players' consent, within 30 s.
@@ -138,19 +139,19 @@ func (h *house) arena() {
 	h.t.Helper()
 	ctx := h.t.Context()
 	_, err := h.Fleets.CreateLocation(ctx, &gamelift.CreateLocationInput{LocationName: new(east)})
-	must(h.t, err)
+	expect.OK(h.t, err)
 	out, err := h.Fleets.CreateFleet(ctx, &gamelift.CreateFleetInput{
 		Name: new("arena"), ComputeType: types.ComputeTypeAnywhere, Locations: []types.LocationConfiguration{{Location: new(east)}},
 	})
-	must(h.t, err)
+	expect.OK(h.t, err)
 	h.fleet = *out.FleetAttributes.FleetId
 	_, err = h.Computes.RegisterCompute(ctx, &gamelift.RegisterComputeInput{FleetId: &h.fleet, ComputeName: new("host"), IpAddress: new("10.0.0.1"), Location: new(east)})
-	must(h.t, err)
+	expect.OK(h.t, err)
 	_, err = h.Placements.CreateGameSessionQueue(ctx, &gamelift.CreateGameSessionQueueInput{
 		Name: new("arena"), TimeoutInSeconds: new(int32(40)),
 		Destinations: []types.GameSessionQueueDestination{{DestinationArn: new(home.Fleet(arn.FleetID(h.fleet)))}},
 	})
-	must(h.t, err)
+	expect.OK(h.t, err)
 }
 
 // process is a server process that is ready for a game session.
@@ -162,9 +163,9 @@ func (h *house) process() store.Key {
 		ProcessID: fmt.Sprintf("pid-%d", h.dials), Compute: "host", Fleet: arn.FleetID(h.fleet),
 		IdempotencyToken: fmt.Sprintf("once-%d", h.dials), SDKVersion: "5.5.0", SDKLanguage: "Go", Trusted: true,
 	})
-	must(h.t, err)
-	must(h.t, h.Computes.Ready(ctx, p.Key, compute.Ready{Port: 7000 + int32(h.dials)}))
-	must(h.t, h.Computes.Health(ctx, p.Key, true))
+	expect.OK(h.t, err)
+	expect.OK(h.t, h.Computes.Ready(ctx, p.Key, compute.Ready{Port: 7000 + int32(h.dials)}))
+	expect.OK(h.t, h.Computes.Health(ctx, p.Key, true))
 	return p.Key
 }
 
@@ -188,10 +189,10 @@ type message struct {
 func (h *house) inbox(process store.Key) (all []message) {
 	h.t.Helper()
 	list, err := h.Computes.TakeInbox(h.t.Context(), []store.Key{process})
-	must(h.t, err)
+	expect.OK(h.t, err)
 	for _, m := range list {
 		var one message
-		must(h.t, json.Unmarshal(m.Text, &one))
+		expect.OK(h.t, json.Unmarshal(m.Text, &one))
 		all = append(all, one)
 	}
 	return all
@@ -204,7 +205,7 @@ func (h *house) hostMatch(process store.Key) message {
 	if len(box) != 1 || box[0].Action != "CreateGameSession" {
 		h.t.Fatalf("inbox: got %+v, want one game session", box)
 	}
-	must(h.t, h.Sessions.Activate(h.t.Context(), process, box[0].GameSessionID))
+	expect.OK(h.t, h.Sessions.Activate(h.t.Context(), process, box[0].GameSessionID))
 	return box[0]
 }
 
@@ -229,7 +230,7 @@ func (h *house) start(list ...*gamelift.StartMatchmakingInput) {
 	h.t.Helper()
 	for _, in := range list {
 		_, err := h.StartMatchmaking(h.t.Context(), in)
-		must(h.t, err)
+		expect.OK(h.t, err)
 	}
 }
 
@@ -237,10 +238,10 @@ func (h *house) start(list ...*gamelift.StartMatchmakingInput) {
 func (h *house) pass() {
 	h.t.Helper()
 	keys, err := h.Look(h.t.Context())
-	must(h.t, err)
+	expect.OK(h.t, err)
 	for _, key := range keys {
 		_, err := h.Pass(h.t.Context(), key)
-		must(h.t, err)
+		expect.OK(h.t, err)
 	}
 }
 
@@ -248,10 +249,10 @@ func (h *house) pass() {
 func (h *house) tick(d time.Duration) {
 	h.t.Helper()
 	h.clock.Advance(d)
-	must(h.t, h.Computes.Tick(h.t.Context(), h.clock.Now()))
-	must(h.t, h.Sessions.Tick(h.t.Context(), h.clock.Now()))
-	must(h.t, h.Placements.Tick(h.t.Context(), h.clock.Now()))
-	must(h.t, h.Tick(h.t.Context(), h.clock.Now()))
+	expect.OK(h.t, h.Computes.Tick(h.t.Context(), h.clock.Now()))
+	expect.OK(h.t, h.Sessions.Tick(h.t.Context(), h.clock.Now()))
+	expect.OK(h.t, h.Placements.Tick(h.t.Context(), h.clock.Now()))
+	expect.OK(h.t, h.Tick(h.t.Context(), h.clock.Now()))
 }
 
 func (h *house) accept(id string, answer types.AcceptanceType, ids ...string) error {
@@ -273,7 +274,7 @@ func (h *house) ticket(id string) types.MatchmakingTicket {
 func (h *house) described(ctx context.Context, id string) types.MatchmakingTicket {
 	h.t.Helper()
 	out, err := h.DescribeMatchmaking(ctx, &gamelift.DescribeMatchmakingInput{TicketIds: []string{id}})
-	must(h.t, err)
+	expect.OK(h.t, err)
 	if len(out.TicketList) != 1 {
 		h.t.Fatalf("ticket %s: got %d", id, len(out.TicketList))
 	}
@@ -309,19 +310,19 @@ func (h *house) told() (list []map[string]any) {
 	var all []event.Entry
 	for {
 		ready, err := h.Events.Ready(h.t.Context(), sink, 1000)
-		must(h.t, err)
+		expect.OK(h.t, err)
 		if len(ready) == 0 {
 			break
 		}
 		for _, e := range ready {
 			all = append(all, e)
-			must(h.t, h.Events.Done(h.t.Context(), e.Ref))
+			expect.OK(h.t, h.Events.Done(h.t.Context(), e.Ref))
 		}
 	}
 	slices.SortFunc(all, func(a, b event.Entry) int { return int(a.Key - b.Key) })
 	for _, e := range all {
 		var body map[string]any
-		must(h.t, json.Unmarshal([]byte(e.Body), &body))
+		expect.OK(h.t, json.Unmarshal([]byte(e.Body), &body))
 		list = append(list, body)
 	}
 	return list
@@ -367,7 +368,7 @@ func (h *house) checkRows() {
 		"a game session's seats": `SELECT id FROM game_session g WHERE players <>
 			(SELECT count(*) FROM player_session p WHERE p.game = g.key AND p.status IN (1, 2)) OR players > maximum`,
 	} {
-		must(h.t, h.DB.Read(h.t.Context(), func(tx *store.Tx) error {
+		expect.OK(h.t, h.DB.Read(h.t.Context(), func(tx *store.Tx) error {
 			rows, err := tx.Query(query)
 			if err != nil {
 				return fmt.Errorf("%s: %w", what, err)

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 	"pgregory.net/rapid"
 
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
@@ -61,7 +62,7 @@ func TestRandomCalls(t *testing.T) {
 				"end":     m.end,
 				"fill":    m.fill,
 				"wait":    func(rt *rapid.T) { h.tick(time.Duration(rapid.IntRange(0, 30).Draw(rt, "s")) * time.Second) },
-				"restart": func(*rapid.T) { must(t, h.Release(t.Context())) },
+				"restart": func(*rapid.T) { expect.OK(t, h.Release(t.Context())) },
 				"":        func(*rapid.T) { m.check() },
 			})
 			for range 4 { // everything ends
@@ -157,14 +158,14 @@ func (m *model) end(rt *rapid.T) {
 		rt.Skip("no server")
 	}
 	i := rapid.IntRange(0, len(m.servers)-1).Draw(rt, "server")
-	must(m.h.t, m.h.Computes.End(m.h.t.Context(), m.servers[i], "GONE"))
+	expect.OK(m.h.t, m.h.Computes.End(m.h.t.Context(), m.servers[i], "GONE"))
 	m.servers = slices.Delete(m.servers, i, i+1)
 }
 
 // present are the players of a game session, in some teams.
 func (m *model) present(game string) (list []types.Player) {
 	out, err := m.h.Sessions.DescribePlayerSessions(m.h.t.Context(), &gamelift.DescribePlayerSessionsInput{GameSessionId: &game})
-	must(m.h.t, err)
+	expect.OK(m.h.t, err)
 	for i, p := range out.PlayerSessions {
 		team := []string{"red", "blue"}[i%2]
 		list = append(list, types.Player{PlayerId: p.PlayerId, Team: &team, PlayerAttributes: map[string]types.AttributeValue{"rank": {N: new(1.0)}}})
@@ -220,7 +221,7 @@ func (m *model) check() {
 		"matches placed twice": `SELECT id FROM placement GROUP BY id HAVING count(*) > 1`,
 		"players seated twice": `SELECT player FROM player_session WHERE status IN (1, 2) GROUP BY game, player HAVING count(*) > 1`,
 	} {
-		must(h.t, h.DB.Read(h.t.Context(), func(tx *store.Tx) error {
+		expect.OK(h.t, h.DB.Read(h.t.Context(), func(tx *store.Tx) error {
 			rows, err := tx.Query(n)
 			if err != nil {
 				return err

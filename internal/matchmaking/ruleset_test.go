@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 	"github.com/aws/smithy-go"
+
+	"github.com/matchyard/matchyard/internal/expect"
 )
 
 func TestRuleSetFromCreateToDelete(t *testing.T) {
@@ -18,30 +20,30 @@ func TestRuleSetFromCreateToDelete(t *testing.T) {
 		out, err := d.CreateMatchmakingRuleSet(d.ctx, &gamelift.CreateMatchmakingRuleSetInput{
 			Name: new("Duel.v-2"), RuleSetBody: new(duelBody), Tags: []types.Tag{{Key: new("team"), Value: new("red")}},
 		})
-		must(t, err)
-		same(t, "created", members(out.RuleSet), "CreationTime RuleSetArn RuleSetBody RuleSetName")
-		same(t, "ARN", *out.RuleSet.RuleSetArn, "arn:aws:gamelift:us-west-2:123456789012:matchmakingruleset/Duel.v-2")
-		same(t, "time", *out.RuleSet.CreationTime, d.clock.Now())
+		expect.OK(t, err)
+		expect.Same(t, "created", expect.Members(out.RuleSet), "CreationTime RuleSetArn RuleSetBody RuleSetName")
+		expect.Same(t, "ARN", *out.RuleSet.RuleSetArn, "arn:aws:gamelift:us-west-2:123456789012:matchmakingruleset/Duel.v-2")
+		expect.Same(t, "time", *out.RuleSet.CreationTime, d.clock.Now())
 		for _, name := range []string{"Duel.v-2", *out.RuleSet.RuleSetArn, "arn:aws:gamelift:::matchmakingruleset/Duel.v-2"} {
 			got, err := d.DescribeMatchmakingRuleSets(d.ctx, &gamelift.DescribeMatchmakingRuleSetsInput{Names: []string{name}})
-			must(t, err)
-			same(t, "body by "+name, *got.RuleSets[0].RuleSetBody, duelBody)
-			same(t, "number", len(got.RuleSets), 1)
+			expect.OK(t, err)
+			expect.Same(t, "body by "+name, *got.RuleSets[0].RuleSetBody, duelBody)
+			expect.Same(t, "number", len(got.RuleSets), 1)
 		}
 		tags, err := d.Tags.ListTagsForResource(d.ctx, &gamelift.ListTagsForResourceInput{ResourceARN: out.RuleSet.RuleSetArn})
-		must(t, err)
-		same(t, "tag", *tags.Tags[0].Value, "red")
+		expect.OK(t, err)
+		expect.Same(t, "tag", *tags.Tags[0].Value, "red")
 
 		_, err = d.DeleteMatchmakingRuleSet(d.ctx, &gamelift.DeleteMatchmakingRuleSetInput{Name: out.RuleSet.RuleSetArn})
-		must(t, err)
+		expect.OK(t, err)
 		_, err = d.Tags.ListTagsForResource(d.ctx, &gamelift.ListTagsForResourceInput{ResourceARN: out.RuleSet.RuleSetArn})
-		refused(t, "tags of a deleted rule set", err, missing)
+		expect.Refused(t, "tags of a deleted rule set", err, missing)
 		_, err = d.DeleteMatchmakingRuleSet(d.ctx, &gamelift.DeleteMatchmakingRuleSetInput{Name: new("Duel.v-2")})
-		refused(t, "deleted again", err, missing, "Name", "Duel.v-2")
+		expect.Refused(t, "deleted again", err, missing, "Name", "Duel.v-2")
 		d.ruleSet("Duel.v-2", duelBody)
 		tags, err = d.Tags.ListTagsForResource(d.ctx, &gamelift.ListTagsForResourceInput{ResourceARN: out.RuleSet.RuleSetArn})
-		must(t, err)
-		same(t, "tags of the new one", len(tags.Tags), 0)
+		expect.OK(t, err)
+		expect.Same(t, "tags of the new one", len(tags.Tags), 0)
 	})
 }
 
@@ -49,30 +51,30 @@ func TestRefusalsOfRuleSets(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		broken := `{"ruleLanguageVersion": "2.0", "teams": [{"name": "a", "minPlayers": 2, "maxPlayers": 1}], "rules": [{"name": "r", "type": "luck"}]}`
 		_, err := d.CreateMatchmakingRuleSet(d.ctx, &gamelift.CreateMatchmakingRuleSetInput{Name: new("x"), RuleSetBody: &broken})
-		refused(t, "broken", err, invalid, "RuleSetBody", "ruleLanguageVersion", "teams[0]", "rules[0].type")
+		expect.Refused(t, "broken", err, invalid, "RuleSetBody", "ruleLanguageVersion", "teams[0]", "rules[0].type")
 		_, err = d.ValidateMatchmakingRuleSet(d.ctx, &gamelift.ValidateMatchmakingRuleSetInput{RuleSetBody: &broken})
-		refused(t, "broken", err, invalid, "RuleSetBody", "ruleLanguageVersion", "teams[0]", "rules[0].type")
+		expect.Refused(t, "broken", err, invalid, "RuleSetBody", "ruleLanguageVersion", "teams[0]", "rules[0].type")
 		valid, err := d.ValidateMatchmakingRuleSet(d.ctx, &gamelift.ValidateMatchmakingRuleSetInput{RuleSetBody: new(duelBody)})
-		must(t, err)
-		same(t, "valid", *valid.Valid, true)
+		expect.OK(t, err)
+		expect.Same(t, "valid", *valid.Valid, true)
 		_, err = d.CreateMatchmakingRuleSet(d.ctx, &gamelift.CreateMatchmakingRuleSetInput{Name: new("duel"), RuleSetBody: new(duelBody)})
-		refused(t, "taken", err, invalid, "Name", "duel")
+		expect.Refused(t, "taken", err, invalid, "Name", "duel")
 		_, err = d.CreateMatchmakingRuleSet(d.ctx, &gamelift.CreateMatchmakingRuleSetInput{Name: new(""), RuleSetBody: new(duelBody)})
-		refused(t, "no name", err, invalid, "Name")
+		expect.Refused(t, "no name", err, invalid, "Name")
 		var many []types.Tag
 		for i := range 51 {
 			many = append(many, types.Tag{Key: new(fmt.Sprint(i)), Value: new("")})
 		}
 		_, err = d.CreateMatchmakingRuleSet(d.ctx, &gamelift.CreateMatchmakingRuleSetInput{Name: new("x"), RuleSetBody: new(duelBody), Tags: many})
-		refused(t, "tags", err, tagging)
+		expect.Refused(t, "tags", err, tagging)
 		_, err = d.DescribeMatchmakingRuleSets(d.ctx, &gamelift.DescribeMatchmakingRuleSetsInput{Names: []string{"duel", "x"}})
-		refused(t, "unknown, and nothing was made by the refused", err, missing, "Names", "x")
+		expect.Refused(t, "unknown, and nothing was made by the refused", err, missing, "Names", "x")
 		_, err = d.DescribeMatchmakingRuleSets(d.ctx, &gamelift.DescribeMatchmakingRuleSetsInput{Names: []string{arenaARN}})
-		refused(t, "a queue's ARN", err, invalid, "Names")
+		expect.Refused(t, "a queue's ARN", err, invalid, "Names")
 
 		d.configure(ranked("ranked", nil))
 		_, err = d.DeleteMatchmakingRuleSet(d.ctx, &gamelift.DeleteMatchmakingRuleSetInput{Name: new("duel")})
-		refused(t, "in use", err, invalid, "Name", "duel", "ranked")
+		expect.Refused(t, "in use", err, invalid, "Name", "duel", "ranked")
 	})
 }
 
@@ -88,7 +90,7 @@ func TestRuleSetsPageByPage(t *testing.T) {
 		in := &gamelift.DescribeMatchmakingRuleSetsInput{}
 		for {
 			out, err := d.DescribeMatchmakingRuleSets(d.ctx, in)
-			must(t, err)
+			expect.OK(t, err)
 			sizes = append(sizes, fmt.Sprint(len(out.RuleSets)))
 			for _, r := range out.RuleSets {
 				got = append(got, *r.RuleSetName)
@@ -97,16 +99,16 @@ func TestRuleSetsPageByPage(t *testing.T) {
 				break
 			}
 		}
-		same(t, "pages", strings.Join(sizes, " "), "10 10 3")
-		same(t, "names", strings.Join(got, " "), strings.Join(want, " "))
+		expect.Same(t, "pages", strings.Join(sizes, " "), "10 10 3")
+		expect.Same(t, "names", strings.Join(got, " "), strings.Join(want, " "))
 		out, err := d.DescribeMatchmakingRuleSets(d.ctx, &gamelift.DescribeMatchmakingRuleSetsInput{Limit: new(int32(2)), Names: []string{"r03", "duel", "r01"}})
-		must(t, err)
-		same(t, "first of the named", *out.RuleSets[0].RuleSetName, "duel")
-		same(t, "page", len(out.RuleSets), 2)
+		expect.OK(t, err)
+		expect.Same(t, "first of the named", *out.RuleSets[0].RuleSetName, "duel")
+		expect.Same(t, "page", len(out.RuleSets), 2)
 		_, err = d.DescribeMatchmakingRuleSets(d.ctx, &gamelift.DescribeMatchmakingRuleSetsInput{NextToken: out.NextToken})
-		refused(t, "a token of another listing", err, invalid, "NextToken")
+		expect.Refused(t, "a token of another listing", err, invalid, "NextToken")
 		_, err = d.DescribeMatchmakingConfigurations(d.ctx, &gamelift.DescribeMatchmakingConfigurationsInput{NextToken: out.NextToken})
-		refused(t, "a token of another operation", err, invalid, "NextToken")
+		expect.Refused(t, "a token of another operation", err, invalid, "NextToken")
 	})
 }
 
@@ -126,30 +128,30 @@ func TestQuotas(t *testing.T) {
 						made++
 						return
 					}
-					refused(t, "over the quota", err, overLimit, "quota")
+					expect.Refused(t, "over the quota", err, overLimit, "quota")
 				})
 			}
 			wg.Wait()
 			return made
 		}
-		same(t, "rule sets", race(func(i int) error {
+		expect.Same(t, "rule sets", race(func(i int) error {
 			_, err := d.CreateMatchmakingRuleSet(d.ctx, &gamelift.CreateMatchmakingRuleSetInput{Name: new(fmt.Sprintf("r%d", i)), RuleSetBody: new(duelBody)})
 			return err
 		}), 2)
-		same(t, "configurations", race(func(i int) error {
+		expect.Same(t, "configurations", race(func(i int) error {
 			_, err := d.CreateMatchmakingConfiguration(d.ctx, ranked(fmt.Sprintf("c%d", i), nil))
 			return err
 		}), 2)
 		list, _ := d.described(&gamelift.DescribeMatchmakingConfigurationsInput{})
-		same(t, "configurations", len(list), 2)
+		expect.Same(t, "configurations", len(list), 2)
 		_, err := d.DeleteMatchmakingConfiguration(d.ctx, &gamelift.DeleteMatchmakingConfigurationInput{Name: list[0].Name})
-		must(t, err)
+		expect.OK(t, err)
 		d.configure(ranked("again", nil))
 		// A refused deletion gives nothing back.
 		_, err = d.DeleteMatchmakingRuleSet(d.ctx, &gamelift.DeleteMatchmakingRuleSetInput{Name: new("duel")})
-		refused(t, "in use", err, invalid)
+		expect.Refused(t, "in use", err, invalid)
 		_, err = d.CreateMatchmakingRuleSet(d.ctx, &gamelift.CreateMatchmakingRuleSetInput{Name: new("more"), RuleSetBody: new(duelBody)})
-		refused(t, "still full", err, overLimit)
+		expect.Refused(t, "still full", err, overLimit)
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/store/storetest"
 )
@@ -17,28 +18,28 @@ func TestTwoPlayersMeet(t *testing.T) {
 	each(t, func(h *house) {
 		h.matchmaker("duo", duo, nil)
 		out, err := h.StartMatchmaking(t.Context(), skilled(ask("t1", "duo", "ann"), 12))
-		must(t, err)
+		expect.OK(t, err)
 		got := out.MatchmakingTicket
-		same(t, "status at first", got.Status, types.MatchmakingConfigurationStatusQueued)
-		same(t, "configuration", *got.ConfigurationArn, "arn:aws:gamelift:us-west-2:123456789012:matchmakingconfiguration/duo")
-		same(t, "members", members(got), "ConfigurationArn ConfigurationName Players StartTime Status TicketId")
+		expect.Same(t, "status at first", got.Status, types.MatchmakingConfigurationStatusQueued)
+		expect.Same(t, "configuration", *got.ConfigurationArn, "arn:aws:gamelift:us-west-2:123456789012:matchmakingconfiguration/duo")
+		expect.Same(t, "members", expect.Members(got), "ConfigurationArn ConfigurationName Players StartTime Status TicketId")
 		h.pass()
-		same(t, "alone", h.states("t1"), "SEARCHING")
-		same(t, "events", h.news(), "Searching(t1)")
+		expect.Same(t, "alone", h.states("t1"), "SEARCHING")
+		expect.Same(t, "events", h.news(), "Searching(t1)")
 
 		h.clock.Advance(3 * time.Second)
 		h.start(skilled(ask("t2", "duo", "bob"), 15), skilled(ask("t3", "duo", "eve"), 50))
 		h.pass()
-		same(t, "after the pass", h.states("t1", "t2", "t3"), "COMPLETED COMPLETED SEARCHING")
-		same(t, "events", h.news(), "Searching(t2) PotentialMatchCreated(t1 t2) Succeeded(t1 t2) Searching(t3)")
+		expect.Same(t, "after the pass", h.states("t1", "t2", "t3"), "COMPLETED COMPLETED SEARCHING")
+		expect.Same(t, "events", h.news(), "Searching(t2) PotentialMatchCreated(t1 t2) Succeeded(t1 t2) Searching(t3)")
 		done := h.ticket("t1")
-		same(t, "members", members(done), "ConfigurationArn ConfigurationName EndTime Players StartTime Status TicketId")
-		same(t, "end", done.EndTime.Sub(*done.StartTime), 3*time.Second)
+		expect.Same(t, "members", expect.Members(done), "ConfigurationArn ConfigurationName EndTime Players StartTime Status TicketId")
+		expect.Same(t, "end", done.EndTime.Sub(*done.StartTime), 3*time.Second)
 		teams := *done.Players[0].Team + " " + *h.ticket("t2").Players[0].Team
 		if teams != "red blue" && teams != "blue red" {
 			t.Errorf("teams: got %s", teams)
 		}
-		same(t, "attributes", *done.Players[0].PlayerAttributes["skill"].N, 12)
+		expect.Same(t, "attributes", *done.Players[0].PlayerAttributes["skill"].N, 12)
 	})
 }
 
@@ -48,10 +49,10 @@ func TestAPlayerIsInOneTicket(t *testing.T) {
 		h.start(ask("t1", "duo", "ann", "bob"))
 		h.pass()
 		h.start(ask("t2", "duo", "bob"))
-		same(t, "the older one", h.why("t1"), "CANCELLED | Cancelled due to duplicate player | Cancelled due to duplicate player")
+		expect.Same(t, "the older one", h.why("t1"), "CANCELLED | Cancelled due to duplicate player | Cancelled due to duplicate player")
 		h.start(ask("t3", "duo", "ann"))
 		h.pass()
-		same(t, "the newer ones", h.states("t2", "t3"), "COMPLETED COMPLETED")
+		expect.Same(t, "the newer ones", h.states("t2", "t3"), "COMPLETED COMPLETED")
 		if news := h.news(); strings.Contains(news, "Cancelled") {
 			t.Errorf("events: got %s, want no word of the cancelled one", news)
 		}
@@ -69,7 +70,7 @@ func TestManyCallersOfOnePlayer(t *testing.T) {
 			}()
 		}
 		for range 20 {
-			must(t, <-failed)
+			expect.OK(t, <-failed)
 		}
 		h.pass()
 		live := 0
@@ -82,7 +83,7 @@ func TestManyCallersOfOnePlayer(t *testing.T) {
 				t.Errorf("status: got %s", st)
 			}
 		}
-		same(t, "tickets that search on", live, 1)
+		expect.Same(t, "tickets that search on", live, 1)
 	})
 }
 
@@ -121,15 +122,15 @@ func TestRefusedRequests(t *testing.T) {
 			in := ask("t2", "duo", "bob")
 			c.change(in)
 			_, err := h.StartMatchmaking(t.Context(), in)
-			refused(t, c.what, err, c.code, c.words...)
+			expect.Refused(t, c.what, err, c.code, c.words...)
 		}
 		// What the rule set does not declare is passed over.
 		in := ask("t2", "duo", "bob")
 		in.Players[0].PlayerAttributes = map[string]types.AttributeValue{"colour": {S: new("blue")}}
 		h.start(in)
-		refused(t, "accept what is not there", h.accept("nope", types.AcceptanceTypeAccept, "ann"), missing, "nope")
-		refused(t, "accept what searches", h.accept("t1", types.AcceptanceTypeAccept, "ann"), invalid, "QUEUED")
-		refused(t, "stop what is not there", h.stop("nope"), missing, "nope")
+		expect.Refused(t, "accept what is not there", h.accept("nope", types.AcceptanceTypeAccept, "ann"), missing, "nope")
+		expect.Refused(t, "accept what searches", h.accept("t1", types.AcceptanceTypeAccept, "ann"), invalid, "QUEUED")
+		expect.Refused(t, "stop what is not there", h.stop("nope"), missing, "nope")
 	})
 }
 
@@ -138,22 +139,22 @@ func TestStopMatchmaking(t *testing.T) {
 		h.matchmaker("duo", duo, nil)
 		h.start(ask("t1", "duo", "ann"))
 		h.pass()
-		must(t, h.stop("t1"))
-		same(t, "status", h.why("t1"), "CANCELLED | Cancelled | Cancelled by request.")
-		same(t, "events", h.news(), "Searching(t1) Cancelled(t1)")
+		expect.OK(t, h.stop("t1"))
+		expect.Same(t, "status", h.why("t1"), "CANCELLED | Cancelled | Cancelled by request.")
+		expect.Same(t, "events", h.news(), "Searching(t1) Cancelled(t1)")
 		h.start(ask("t2", "duo", "bob"))
 		h.pass()
-		same(t, "nobody to meet", h.states("t2"), "SEARCHING")
+		expect.Same(t, "nobody to meet", h.states("t2"), "SEARCHING")
 		err := h.stop("t1")
-		refused(t, "stop again", err, invalid, "Matchmaking ticket is in CANCELLED status and cannot be canceled.")
+		expect.Refused(t, "stop again", err, invalid, "Matchmaking ticket is in CANCELLED status and cannot be canceled.")
 		// The id stays used for a day.
 		_, err = h.StartMatchmaking(t.Context(), ask("t1", "duo", "ann"))
-		refused(t, "the id again", err, invalid, "t1")
+		expect.Refused(t, "the id again", err, invalid, "t1")
 		h.tick(24*time.Hour + time.Minute)
 		h.start(ask("t1", "duo", "ann"))
 		out, err := h.DescribeMatchmaking(t.Context(), &gamelift.DescribeMatchmakingInput{TicketIds: []string{"t1", "nope"}})
-		must(t, err)
-		same(t, "described", len(out.TicketList), 1)
+		expect.OK(t, err)
+		expect.Same(t, "described", len(out.TicketList), 1)
 	})
 }
 
@@ -165,25 +166,25 @@ func TestTicketsTimeOut(t *testing.T) {
 		h.start(skilled(ask("t2", "duo", "bob"), 90))
 		h.pass()
 		e, err := h.Explain(t.Context(), "t1")
-		must(t, err)
+		expect.OK(t, err)
 		if e.Why == nil || e.Why.Rule != "Close" || e.Why.Measure.Measured != 80 {
 			t.Errorf("explanation of one who waits: %+v", e.Why)
 		}
 		due, ok, err := h.Due(t.Context())
-		must(t, err)
-		same(t, "due", ok && due.Equal(h.clock.Now().Add(20*time.Second)), true) // t2's step
+		expect.OK(t, err)
+		expect.Same(t, "due", ok && due.Equal(h.clock.Now().Add(20*time.Second)), true) // t2's step
 		h.tick(39 * time.Second)
-		same(t, "before", h.states("t1"), "SEARCHING")
+		expect.Same(t, "before", h.states("t1"), "SEARCHING")
 		h.tick(time.Second)
-		same(t, "after", h.why("t1"), "TIMED_OUT | TimedOut | Removed from matchmaking due to timing out.")
-		same(t, "the other", h.states("t2"), "SEARCHING")
+		expect.Same(t, "after", h.why("t1"), "TIMED_OUT | TimedOut | Removed from matchmaking due to timing out.")
+		expect.Same(t, "the other", h.states("t2"), "SEARCHING")
 		e, err = h.Explain(t.Context(), "t1")
-		must(t, err)
+		expect.OK(t, err)
 		if e.Why == nil || e.Why.Rule != "Close" || e.Why.Measure.Limit != 50 || e.Text == "" {
 			t.Errorf("explanation of one who timed out: %+v %q", e.Why, e.Text)
 		}
 		_, err = h.Explain(t.Context(), "nope")
-		refused(t, "explain nothing", err, missing, "nope")
+		expect.Refused(t, "explain nothing", err, missing, "nope")
 	})
 }
 
@@ -194,9 +195,9 @@ func TestTheSweepEndsWhatNoPoolEnds(t *testing.T) {
 		h.matchmaker("duo", duo, nil)
 		h.start(ask("t1", "duo", "ann"))
 		clock.Advance(2 * time.Minute)
-		must(t, h.Tick(t.Context(), clock.Now()))
-		same(t, "status", h.states("t1"), "TIMED_OUT")
-		same(t, "events", h.news(), "Searching(t1) TimedOut(t1)")
+		expect.OK(t, h.Tick(t.Context(), clock.Now()))
+		expect.Same(t, "status", h.states("t1"), "TIMED_OUT")
+		expect.Same(t, "events", h.news(), "Searching(t1) TimedOut(t1)")
 	})
 }
 
@@ -205,12 +206,12 @@ func TestExpansionsComeInTime(t *testing.T) {
 		h.matchmaker("duo", duo, nil)
 		h.start(skilled(ask("t1", "duo", "ann"), 10), skilled(ask("t2", "duo", "bob"), 45))
 		h.pass()
-		same(t, "too far", h.states("t1", "t2"), "SEARCHING SEARCHING")
+		expect.Same(t, "too far", h.states("t1", "t2"), "SEARCHING SEARCHING")
 		due, ok, err := h.Due(t.Context())
-		must(t, err)
-		same(t, "due", ok && due.Equal(h.clock.Now().Add(20*time.Second)), true)
+		expect.OK(t, err)
+		expect.Same(t, "due", ok && due.Equal(h.clock.Now().Add(20*time.Second)), true)
 		h.tick(20 * time.Second)
-		same(t, "after the step", h.states("t1", "t2"), "COMPLETED COMPLETED")
+		expect.Same(t, "after the step", h.states("t1", "t2"), "COMPLETED COMPLETED")
 	})
 }
 
@@ -247,11 +248,11 @@ func TestPoolsSurviveARestart(t *testing.T) {
 		h.start(ask("t1", "duo", "ann"))
 		h.pass()
 		h.start(ask("t2", "duo", "cid", "dan")) // never looked at before the restart
-		must(t, h.Release(t.Context()))
+		expect.OK(t, h.Release(t.Context()))
 		again := &house{Service: build(h.DB), t: t, clock: h.clock}
 		again.start(ask("t3", "duo", "bob"))
 		again.pass()
-		same(t, "statuses", again.states("t1", "t2", "t3"), "COMPLETED SEARCHING COMPLETED")
+		expect.Same(t, "statuses", again.states("t1", "t2", "t3"), "COMPLETED SEARCHING COMPLETED")
 	})
 }
 
@@ -262,16 +263,16 @@ func TestConfigurationsChange(t *testing.T) {
 		h.start(skilled(ask("t1", "duo", "ann"), 10), skilled(ask("t2", "duo", "bob"), 99))
 		h.pass()
 		_, err := h.DeleteMatchmakingConfiguration(t.Context(), &gamelift.DeleteMatchmakingConfigurationInput{Name: new("duo")})
-		refused(t, "delete with tickets", err, invalid, "duo")
+		expect.Refused(t, "delete with tickets", err, invalid, "duo")
 		_, err = h.UpdateMatchmakingConfiguration(t.Context(), &gamelift.UpdateMatchmakingConfigurationInput{Name: new("duo"), RuleSetName: new("any")})
-		must(t, err)
+		expect.OK(t, err)
 		h.pass()
-		same(t, "by the new rules", h.states("t1", "t2"), "COMPLETED COMPLETED")
+		expect.Same(t, "by the new rules", h.states("t1", "t2"), "COMPLETED COMPLETED")
 		_, err = h.DeleteMatchmakingConfiguration(t.Context(), &gamelift.DeleteMatchmakingConfigurationInput{Name: new("duo")})
-		must(t, err)
+		expect.OK(t, err)
 		h.pass()
-		same(t, "still shown", *h.ticket("t1").ConfigurationName, "duo")
-		refused(t, "stop one of a configuration that is gone", h.stop("t1"), invalid, "COMPLETED")
+		expect.Same(t, "still shown", *h.ticket("t1").ConfigurationName, "duo")
+		expect.Refused(t, "stop one of a configuration that is gone", h.stop("t1"), invalid, "COMPLETED")
 	})
 }
 
@@ -281,7 +282,7 @@ func TestGhostsInAPool(t *testing.T) {
 		h.matchmaker("duo", duo, nil)
 		h.start(ask("t1", "duo", "ann"))
 		h.pass()
-		must(t, h.DB.Write(t.Context(), func(tx *store.Tx) error { // as another node, whose notification was lost
+		expect.OK(t, h.DB.Write(t.Context(), func(tx *store.Tx) error { // as another node, whose notification was lost
 			_, err := tx.Exec(`UPDATE matchmaking_ticket SET status = 8, deadline = NULL, ended_at = $1 WHERE id = 't1'`, tx.NowMs())
 			if err == nil {
 				_, err = tx.Exec(`DELETE FROM matchmaking_player`)
@@ -290,7 +291,7 @@ func TestGhostsInAPool(t *testing.T) {
 		}))
 		h.start(ask("t2", "duo", "bob"), ask("t3", "duo", "cid"))
 		h.pass()
-		same(t, "statuses", h.states("t1", "t2", "t3"), "CANCELLED COMPLETED COMPLETED")
+		expect.Same(t, "statuses", h.states("t1", "t2", "t3"), "CANCELLED COMPLETED COMPLETED")
 	})
 }
 
@@ -308,8 +309,8 @@ func TestManyTimeOutAtOnce(t *testing.T) {
 		looked := 0
 		for i := range 400 {
 			e, err := h.Explain(t.Context(), fmt.Sprintf("t%d", i))
-			must(t, err)
-			same(t, "status", e.Status, "TIMED_OUT")
+			expect.OK(t, err)
+			expect.Same(t, "status", e.Status, "TIMED_OUT")
 			if e.Why != nil {
 				looked++
 			}

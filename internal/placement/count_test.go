@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/placement"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/store/storetest"
@@ -21,7 +22,7 @@ func TestOutcomesAreCounted(t *testing.T) {
 		db, err := store.Open(t.Context(), url(t), store.Options{Now: clock.Now, Counted: func(series string, value float64, labels []string) {
 			counts[strings.TrimPrefix(series, "gamelift_")+" "+strings.Join(labels, " ")] += value
 		}})
-		must(t, err)
+		expect.OK(t, err)
 		r := furnish(t, db, clock)
 		cheap, dear := r.newFleet("0.1", east), r.newFleet("0.2", east)
 		r.queue("arena", nil, cheap, dear)
@@ -33,11 +34,11 @@ func TestOutcomesAreCounted(t *testing.T) {
 		}
 		var pending []placement.Pending
 		r.clock.Advance(10 * time.Second)
-		must(t, r.DB.Read(t.Context(), func(tx *store.Tx) (err error) { pending, err = r.PendingTx(tx); return err }))
+		expect.OK(t, r.DB.Read(t.Context(), func(tx *store.Tx) (err error) { pending, err = r.PendingTx(tx); return err }))
 		if len(pending) != 1 || pending[0] != (placement.Pending{Queue: "arena", Count: 2, MeanAge: 10 * time.Second}) {
 			t.Errorf("pending: %+v", pending)
 		}
-		must(t, r.stop("stopped"))
+		expect.OK(t, r.stop("stopped"))
 		r.tick(time.Hour)
 		var got []string
 		for _, series := range slices.Sorted(maps.Keys(counts)) {
@@ -58,6 +59,6 @@ func TestOutcomesAreCounted(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("counted\n%s", strings.Join(got, "\n"))
 		}
-		must(t, db.Close())
+		expect.OK(t, db.Close())
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/placement"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/store/storetest"
@@ -83,7 +84,7 @@ func (r *rooms) processes(fleet, host string, n int) {
 // count is how many placements have a condition.
 func (r *rooms) count(where string) (n int) {
 	r.t.Helper()
-	must(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) error {
+	expect.OK(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) error {
 		return tx.QueryRow(`SELECT count(*) FROM placement WHERE ` + where).Scan(&n)
 	}))
 	return n
@@ -136,7 +137,7 @@ func TestTwoNodesPlaceAll(t *testing.T) {
 
 	// And all are activated, on both nodes at the same time.
 	games := b.activations()
-	same(t, "game sessions", len(games), n)
+	expect.Same(t, "game sessions", len(games), n)
 	for c := range 8 {
 		node := []*rooms{a, b}[c%2]
 		all.Go(func() {
@@ -148,8 +149,8 @@ func TestTwoNodesPlaceAll(t *testing.T) {
 		})
 	}
 	all.Wait()
-	same(t, "fulfilled", a.count(`status = 2`), n)
-	same(t, "events", len(a.told()), n)
+	expect.Same(t, "fulfilled", a.count(`status = 2`), n)
+	expect.Same(t, "events", len(a.told()), n)
 	a.checkRows()
 }
 
@@ -161,7 +162,7 @@ type hosted struct {
 
 func (r *rooms) activations() (list []hosted) {
 	r.t.Helper()
-	must(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) error {
+	expect.OK(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) error {
 		rows, err := tx.Query(`SELECT g.process, p.game_arn FROM placement p JOIN game_session g ON g.key = p.game WHERE p.status = 1 ORDER BY p.key`)
 		if err != nil {
 			return err
@@ -188,7 +189,7 @@ func TestANodeIsAbandoned(t *testing.T) {
 	}
 	url := storetest.PostgresURL(t)
 	gone, err := store.Open(context.Background(), url, store.Options{})
-	must(t, err)
+	expect.OK(t, err)
 	a := &rooms{t: t, Service: service(gone)}
 	b := furnish(t, storetest.Open(t, url, time.Now), storetest.NewClock())
 	f := b.newFleet("", east)
@@ -282,9 +283,9 @@ func TestTenThousandWait(t *testing.T) {
 		begun := time.Now()
 		r.pass()
 		t.Logf("a pass that places one of 10,000: %s", time.Since(begun))
-		same(t, "placed", r.count(`game IS NOT NULL AND latent = 0`), 1)
-		same(t, "placed with latencies", r.count(`game IS NOT NULL AND latent = 1`), 0)
-		same(t, "who", r.count(`game IS NOT NULL AND key = (SELECT min(key) FROM placement WHERE latent = 0)`), 1)
+		expect.Same(t, "placed", r.count(`game IS NOT NULL AND latent = 0`), 1)
+		expect.Same(t, "placed with latencies", r.count(`game IS NOT NULL AND latent = 1`), 0)
+		expect.Same(t, "who", r.count(`game IS NOT NULL AND key = (SELECT min(key) FROM placement WHERE latent = 0)`), 1)
 	})
 }
 
@@ -308,16 +309,16 @@ func TestRacesOfEndings(t *testing.T) {
 			})
 			all.Go(func() {
 				r.clock.Advance(time.Millisecond)
-				must(t, r.Tick(t.Context(), r.clock.Now()))
+				expect.OK(t, r.Tick(t.Context(), r.clock.Now()))
 			})
 			all.Wait()
-			must(t, r.Tick(t.Context(), r.clock.Now()))
+			expect.OK(t, r.Tick(t.Context(), r.clock.Now()))
 			p := r.get(id)
-			same(t, id+" was stopped", stopped.Load(), p.Status == types.GameSessionPlacementStateCancelled)
+			expect.Same(t, id+" was stopped", stopped.Load(), p.Status == types.GameSessionPlacementStateCancelled)
 			if p.Status != types.GameSessionPlacementStateCancelled && p.Status != types.GameSessionPlacementStateTimedOut {
 				t.Errorf("%s is %s", id, p.Status)
 			}
-			same(t, id+" has events", len(r.told()), 1)
+			expect.Same(t, id+" has events", len(r.told()), 1)
 		}
 	})
 }

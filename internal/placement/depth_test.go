@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 
 	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/placement"
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -25,7 +26,7 @@ func TestDepthOfTheBestPlace(t *testing.T) {
 		r.pass()
 		depths := func(fleet string) (d map[arn.Location]placement.Depth) {
 			t.Helper()
-			must(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) error {
+			expect.OK(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) error {
 				f, err := r.Fleets.GetTx(tx, arn.FleetID(fleet))
 				if err != nil {
 					return err
@@ -50,7 +51,7 @@ func TestDepthOfTheBestPlace(t *testing.T) {
 		for _, id := range []string{"a", "b", "c"} {
 			if r.state(id) == "PENDING" {
 				_, err := r.StopGameSessionPlacement(r.t.Context(), &gamelift.StopGameSessionPlacementInput{PlacementId: &id})
-				must(r.t, err)
+				expect.OK(r.t, err)
 			}
 		}
 		if c, d := depths(cheap), depths(dear); len(c)+len(d) != 0 {

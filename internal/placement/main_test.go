@@ -2,7 +2,6 @@ package placement_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,11 +10,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/compute"
 	"github.com/matchyard/matchyard/internal/event"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/placement"
 	"github.com/matchyard/matchyard/internal/session"
@@ -93,7 +92,7 @@ func (r *rooms) locations(names ...string) {
 	r.t.Helper()
 	for _, name := range names {
 		_, err := r.Fleets.CreateLocation(r.t.Context(), &gamelift.CreateLocationInput{LocationName: &name})
-		must(r.t, err)
+		expect.OK(r.t, err)
 	}
 }
 
@@ -108,7 +107,7 @@ func (r *rooms) newFleet(cost string, locations ...string) string {
 		in.Locations = append(in.Locations, types.LocationConfiguration{Location: &at})
 	}
 	out, err := r.Fleets.CreateFleet(r.t.Context(), in)
-	must(r.t, err)
+	expect.OK(r.t, err)
 	id := *out.FleetAttributes.FleetId
 	for _, at := range locations {
 		r.compute(id, "host-"+at, at)
@@ -121,7 +120,7 @@ func (r *rooms) compute(fleet, name, at string) {
 	_, err := r.Computes.RegisterCompute(r.t.Context(), &gamelift.RegisterComputeInput{
 		FleetId: &fleet, ComputeName: &name, IpAddress: new("10.0.0.1"), Location: &at,
 	})
-	must(r.t, err)
+	expect.OK(r.t, err)
 }
 
 // process is a server process that is ready for a game session.
@@ -135,9 +134,9 @@ func (r *rooms) processOn(fleet, host string) store.Key {
 		ProcessID: fmt.Sprintf("pid-%d", r.dials), Compute: arn.ComputeName(host), Fleet: arn.FleetID(fleet),
 		IdempotencyToken: fmt.Sprintf("once-%d", r.dials), SDKVersion: "5.5.0", SDKLanguage: "Go", Trusted: true,
 	})
-	must(r.t, err)
-	must(r.t, r.Computes.Ready(ctx, p.Key, compute.Ready{Port: 7000 + int32(r.dials%1000)}))
-	must(r.t, r.Computes.Health(ctx, p.Key, true))
+	expect.OK(r.t, err)
+	expect.OK(r.t, r.Computes.Ready(ctx, p.Key, compute.Ready{Port: 7000 + int32(r.dials%1000)}))
+	expect.OK(r.t, r.Computes.Health(ctx, p.Key, true))
 	return p.Key
 }
 
@@ -164,7 +163,7 @@ func (r *rooms) queue(name string, change func(*gamelift.CreateGameSessionQueueI
 		change(in)
 	}
 	_, err := r.CreateGameSessionQueue(r.t.Context(), in)
-	must(r.t, err)
+	expect.OK(r.t, err)
 }
 
 // asks is the smallest request for a placement.
@@ -176,7 +175,7 @@ func asks(id, queue string) *gamelift.StartGameSessionPlacementInput {
 func (r *rooms) start(in *gamelift.StartGameSessionPlacementInput) types.GameSessionPlacement {
 	r.t.Helper()
 	out, err := r.StartGameSessionPlacement(r.t.Context(), in)
-	must(r.t, err)
+	expect.OK(r.t, err)
 	return *out.GameSessionPlacement
 }
 
@@ -184,7 +183,7 @@ func (r *rooms) start(in *gamelift.StartGameSessionPlacementInput) types.GameSes
 func (r *rooms) get(id string) types.GameSessionPlacement {
 	r.t.Helper()
 	out, err := r.DescribeGameSessionPlacement(r.t.Context(), &gamelift.DescribeGameSessionPlacementInput{PlacementId: &id})
-	must(r.t, err)
+	expect.OK(r.t, err)
 	return *out.GameSessionPlacement
 }
 
@@ -199,21 +198,24 @@ func (r *rooms) state(id string) string {
 }
 
 // pass runs the engine.
-func (r *rooms) pass() { r.t.Helper(); must(r.t, r.Pass(r.t.Context(), placement.Woken{All: true})) }
+func (r *rooms) pass() {
+	r.t.Helper()
+	expect.OK(r.t, r.Pass(r.t.Context(), placement.Woken{All: true}))
+}
 
 // tick lets time pass, sweeps as the program does, and runs the engine.
 func (r *rooms) tick(d time.Duration) {
 	r.t.Helper()
 	r.clock.Advance(d)
-	must(r.t, r.Computes.Tick(r.t.Context(), r.clock.Now()))
-	must(r.t, r.Sessions.Tick(r.t.Context(), r.clock.Now()))
-	must(r.t, r.Tick(r.t.Context(), r.clock.Now()))
+	expect.OK(r.t, r.Computes.Tick(r.t.Context(), r.clock.Now()))
+	expect.OK(r.t, r.Sessions.Tick(r.t.Context(), r.clock.Now()))
+	expect.OK(r.t, r.Tick(r.t.Context(), r.clock.Now()))
 }
 
 // activate does what the process of a placement's game session does when it is started.
 func (r *rooms) activate(id string) {
 	r.t.Helper()
-	must(r.t, r.tryActivate(id))
+	expect.OK(r.t, r.tryActivate(id))
 }
 
 func (r *rooms) tryActivate(id string) error {
@@ -229,8 +231,8 @@ func (r *rooms) tryActivate(id string) error {
 func (r *rooms) hostOf(game string) (process store.Key) {
 	r.t.Helper()
 	parts, err := arn.ParseGameSession(game)
-	must(r.t, err)
-	must(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) error {
+	expect.OK(r.t, err)
+	expect.OK(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) error {
 		return tx.QueryRow(`SELECT process FROM game_session WHERE id = $1 AND fleet_id = $2`, parts.ID, parts.Fleet).Scan(&process)
 	}))
 	return process
@@ -240,7 +242,7 @@ func (r *rooms) hostOf(game string) (process store.Key) {
 func (r *rooms) game(id string) types.GameSession {
 	r.t.Helper()
 	out, err := r.Sessions.DescribeGameSessions(r.t.Context(), &gamelift.DescribeGameSessionsInput{GameSessionId: &id})
-	must(r.t, err)
+	expect.OK(r.t, err)
 	if len(out.GameSessions) != 1 {
 		r.t.Fatalf("game session %s: got %d", id, len(out.GameSessions))
 	}
@@ -251,11 +253,11 @@ func (r *rooms) game(id string) types.GameSession {
 func (r *rooms) inbox(process store.Key) string {
 	r.t.Helper()
 	list, err := r.Computes.TakeInbox(r.t.Context(), []store.Key{process})
-	must(r.t, err)
+	expect.OK(r.t, err)
 	var all []string
 	for _, m := range list {
 		var message struct{ Action string }
-		must(r.t, json.Unmarshal(m.Text, &message))
+		expect.OK(r.t, json.Unmarshal(m.Text, &message))
 		all = append(all, message.Action)
 	}
 	return strings.Join(all, " ")
@@ -266,17 +268,17 @@ func (r *rooms) told() (list []map[string]any) {
 	r.t.Helper()
 	for {
 		ready, err := r.Events.Ready(r.t.Context(), sink, 1000)
-		must(r.t, err)
+		expect.OK(r.t, err)
 		if len(ready) == 0 {
 			return list
 		}
 		slices.SortFunc(ready, func(a, b event.Entry) int { return int(a.Key - b.Key) })
 		for _, e := range ready {
 			var body map[string]any
-			must(r.t, json.Unmarshal([]byte(e.Body), &body))
+			expect.OK(r.t, json.Unmarshal([]byte(e.Body), &body))
 			body["order"], body["target"] = e.Order, e.Target
 			list = append(list, body)
-			must(r.t, r.Events.Done(r.t.Context(), e.Ref))
+			expect.OK(r.t, r.Events.Done(r.t.Context(), e.Ref))
 		}
 	}
 }
@@ -309,7 +311,7 @@ func (r *rooms) checkRows() {
 		"a process twice":      `SELECT CAST(process AS TEXT) FROM game_session WHERE ended_at IS NULL GROUP BY process HAVING count(*) > 1`,
 		"a game session twice": `SELECT CAST(game AS TEXT) FROM placement WHERE game IS NOT NULL GROUP BY game HAVING count(*) > 1`,
 	} {
-		must(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) error {
+		expect.OK(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) error {
 			rows, err := tx.Query(query)
 			if err != nil {
 				return fmt.Errorf("%s: %w", what, err)
@@ -325,54 +327,4 @@ func (r *rooms) checkRows() {
 			return rows.Err()
 		}))
 	}
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// same fails when got is not want.
-func same[T comparable](t testing.TB, what string, got, want T) {
-	t.Helper()
-	if got != want {
-		t.Errorf("%s: got %v, want %v", what, got, want)
-	}
-}
-
-// refused checks that err is the exception and that its message has all the words.
-func refused(t testing.TB, what string, err error, code string, words ...string) {
-	t.Helper()
-	api, ok := errors.AsType[smithy.APIError](err)
-	if !ok || api.ErrorCode() != code {
-		t.Errorf("%s: error %v, want %s", what, err, code)
-		return
-	}
-	for _, w := range words {
-		if !strings.Contains(api.ErrorMessage(), w) {
-			t.Errorf("%s: message %q lacks %q", what, api.ErrorMessage(), w)
-		}
-	}
-}
-
-// members are the names of the members that are set, sorted.
-func members(v any) string {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return err.Error()
-	}
-	var all map[string]any
-	if err := json.Unmarshal(text, &all); err != nil {
-		return err.Error()
-	}
-	var names []string
-	for name, value := range all {
-		if value != nil && value != "" {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return strings.Join(names, " ")
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/placement"
 	"github.com/matchyard/matchyard/internal/store/storetest"
 )
@@ -37,67 +38,67 @@ func TestPlacementFromStartToFulfilment(t *testing.T) {
 		in.DesiredPlayerSessions = []types.DesiredPlayerSession{{PlayerId: new("ann"), PlayerData: new("gold")}, {PlayerId: new("bob")}}
 		in.PlayerLatencies = []types.PlayerLatency{{PlayerId: new("ann"), RegionIdentifier: new(east), LatencyInMilliseconds: new(float32(12.5))}}
 		p := r.start(in)
-		same(t, "answer", members(p), "GameProperties GameSessionData GameSessionName GameSessionQueueName MaximumPlayerSessionCount PlacementId PlayerLatencies StartTime Status")
-		same(t, "status", p.Status, types.GameSessionPlacementStatePending)
-		same(t, "queue", *p.GameSessionQueueName, "arena")
-		same(t, "property", *p.GameProperties[0].Value, "ctf")
-		same(t, "latency", *p.PlayerLatencies[0].LatencyInMilliseconds, 12.5)
+		expect.Same(t, "answer", expect.Members(p), "GameProperties GameSessionData GameSessionName GameSessionQueueName MaximumPlayerSessionCount PlacementId PlayerLatencies StartTime Status")
+		expect.Same(t, "status", p.Status, types.GameSessionPlacementStatePending)
+		expect.Same(t, "queue", *p.GameSessionQueueName, "arena")
+		expect.Same(t, "property", *p.GameProperties[0].Value, "ctf")
+		expect.Same(t, "latency", *p.PlayerLatencies[0].LatencyInMilliseconds, 12.5)
 
 		// The process was free, so its game session is on the way.
 		p = r.get("match-1")
-		same(t, "status", p.Status, types.GameSessionPlacementStatePending)
-		same(t, "game session", *p.GameSessionArn, "arn:aws:gamelift:us-west-2::gamesession/"+f+"/custom-east/match-1")
-		same(t, "pushed", r.inbox(host), "CreateGameSession")
-		same(t, "events before the end", r.kinds(), "")
+		expect.Same(t, "status", p.Status, types.GameSessionPlacementStatePending)
+		expect.Same(t, "game session", *p.GameSessionArn, "arn:aws:gamelift:us-west-2::gamesession/"+f+"/custom-east/match-1")
+		expect.Same(t, "pushed", r.inbox(host), "CreateGameSession")
+		expect.Same(t, "events before the end", r.kinds(), "")
 		g := r.game(*p.GameSessionId)
-		same(t, "game session", g.Status, types.GameSessionStatusActivating)
-		same(t, "name and data", *g.Name+" "+*g.GameSessionData, "the final map=ice")
-		refused(t, "stop during an attempt", r.stop("match-1"), invalid, "PlacementId", *p.GameSessionId)
+		expect.Same(t, "game session", g.Status, types.GameSessionStatusActivating)
+		expect.Same(t, "name and data", *g.Name+" "+*g.GameSessionData, "the final map=ice")
+		expect.Refused(t, "stop during an attempt", r.stop("match-1"), invalid, "PlacementId", *p.GameSessionId)
 
 		r.clock.Advance(1500 * time.Millisecond)
 		r.activate("match-1")
 		p = r.get("match-1")
-		same(t, "answer", members(p), "EndTime GameProperties GameSessionArn GameSessionData GameSessionId GameSessionName GameSessionQueueName GameSessionRegion IpAddress "+
+		expect.Same(t, "answer", expect.Members(p), "EndTime GameProperties GameSessionArn GameSessionData GameSessionId GameSessionName GameSessionQueueName GameSessionRegion IpAddress "+
 			"MaximumPlayerSessionCount PlacedPlayerSessions PlacementId PlayerLatencies Port StartTime Status")
-		same(t, "state", r.state("match-1"), "FULFILLED custom-east")
-		same(t, "took", p.EndTime.Sub(*p.StartTime), 1500*time.Millisecond)
-		same(t, "ids", *p.GameSessionId, *p.GameSessionArn)
-		same(t, "address", *p.IpAddress, "10.0.0.1")
-		same(t, "players placed", len(p.PlacedPlayerSessions), 2)
+		expect.Same(t, "state", r.state("match-1"), "FULFILLED custom-east")
+		expect.Same(t, "took", p.EndTime.Sub(*p.StartTime), 1500*time.Millisecond)
+		expect.Same(t, "ids", *p.GameSessionId, *p.GameSessionArn)
+		expect.Same(t, "address", *p.IpAddress, "10.0.0.1")
+		expect.Same(t, "players placed", len(p.PlacedPlayerSessions), 2)
 
 		players, err := r.Sessions.DescribePlayerSessions(t.Context(), &gamelift.DescribePlayerSessionsInput{GameSessionId: p.GameSessionId})
-		must(t, err)
-		same(t, "player sessions", len(players.PlayerSessions), 2)
+		expect.OK(t, err)
+		expect.Same(t, "player sessions", len(players.PlayerSessions), 2)
 		for i, one := range players.PlayerSessions {
-			same(t, "player session", *one.PlayerSessionId, *p.PlacedPlayerSessions[i].PlayerSessionId)
-			same(t, "player", *one.PlayerId, *p.PlacedPlayerSessions[i].PlayerId)
-			same(t, "status", one.Status, types.PlayerSessionStatusReserved)
-			same(t, "since", *one.CreationTime, *p.EndTime)
+			expect.Same(t, "player session", *one.PlayerSessionId, *p.PlacedPlayerSessions[i].PlayerSessionId)
+			expect.Same(t, "player", *one.PlayerId, *p.PlacedPlayerSessions[i].PlayerId)
+			expect.Same(t, "status", one.Status, types.PlayerSessionStatusReserved)
+			expect.Same(t, "since", *one.CreationTime, *p.EndTime)
 		}
-		same(t, "data", *players.PlayerSessions[0].PlayerData, "gold")
-		same(t, "players", *r.game(*p.GameSessionId).CurrentPlayerSessionCount, 2)
-		refused(t, "stop after the end", r.stop("match-1"), invalid, "FULFILLED")
+		expect.Same(t, "data", *players.PlayerSessions[0].PlayerData, "gold")
+		expect.Same(t, "players", *r.game(*p.GameSessionId).CurrentPlayerSessionCount, 2)
+		expect.Refused(t, "stop after the end", r.stop("match-1"), invalid, "FULFILLED")
 
 		list := r.told()
-		same(t, "events", len(list), 1)
+		expect.Same(t, "events", len(list), 1)
 		e := list[0]
 		d := e["detail"].(map[string]any)
-		same(t, "event", members(e), "account detail detail-type id order region resources source target time version")
-		same(t, "detail", members(d), "customEventData endTime gameSessionArn gameSessionRegion ipAddress placedPlayerSessions placementId port startTime type")
+		expect.Same(t, "event", expect.Members(e), "account detail detail-type id order region resources source target time version")
+		expect.Same(t, "detail", expect.Members(d), "customEventData endTime gameSessionArn gameSessionRegion ipAddress placedPlayerSessions placementId port startTime type")
 		for name, want := range map[string]any{
 			"type": "PlacementFulfilled", "placementId": "match-1", "port": "7001", "gameSessionArn": *p.GameSessionArn, "ipAddress": "10.0.0.1",
 			"gameSessionRegion": east, "customEventData": "season <3>\nand more", "startTime": "2026-01-02T03:04:05.000Z", "endTime": "2026-01-02T03:04:06.500Z",
 		} {
-			same(t, name, d[name], want)
+			expect.Same(t, name, d[name], want)
 		}
 		one := d["placedPlayerSessions"].([]any)[0].(map[string]any)
-		same(t, "placed player", members(one), "playerId playerSessionId")
-		same(t, "detail-type", e["detail-type"].(string), "GameLift Queue Placement Event")
-		same(t, "order", e["order"].(string), "placement/match-1")
-		same(t, "target", e["target"].(string), "arn:aws:sns:us-west-2:123456789012:placements")
-		same(t, "resource", e["resources"].([]any)[0].(string), "arn:aws:gamelift:us-west-2:123456789012:gamesessionqueue/arena")
+		expect.Same(t, "placed player", expect.Members(one), "playerId playerSessionId")
+		expect.Same(t, "detail-type", e["detail-type"].(string), "GameLift Queue Placement Event")
+		expect.Same(t, "order", e["order"].(string), "placement/match-1")
+		expect.Same(t, "target", e["target"].(string), "arn:aws:sns:us-west-2:123456789012:placements")
+		expect.Same(t, "resource", e["resources"].([]any)[0].(string), "arn:aws:gamelift:us-west-2:123456789012:gamesessionqueue/arena")
 
-		refused(t, "the id again", func() error { _, err := r.StartGameSessionPlacement(t.Context(), in); return err }(), invalid, "PlacementId", "match-1")
+		expect.Refused(t, "the id again", func() error { _, err := r.StartGameSessionPlacement(t.Context(), in); return err }(), invalid, "PlacementId", "match-1")
 	})
 }
 
@@ -109,10 +110,10 @@ func TestNoPlayers(t *testing.T) {
 		r.process(f, east)
 		r.start(asks("empty", "arena"))
 		r.activate("empty")
-		same(t, "players", len(r.get("empty").PlacedPlayerSessions), 0)
+		expect.Same(t, "players", len(r.get("empty").PlacedPlayerSessions), 0)
 		d := r.told()[0]["detail"].(map[string]any)
-		same(t, "detail", members(d), "endTime gameSessionArn gameSessionRegion ipAddress placedPlayerSessions placementId port startTime type")
-		same(t, "placed", len(d["placedPlayerSessions"].([]any)), 0)
+		expect.Same(t, "detail", expect.Members(d), "endTime gameSessionArn gameSessionRegion ipAddress placedPlayerSessions placementId port startTime type")
+		expect.Same(t, "placed", len(d["placedPlayerSessions"].([]any)), 0)
 	})
 }
 
@@ -125,29 +126,29 @@ func TestWaitingForAProcess(t *testing.T) {
 			r.clock.Advance(time.Second)
 		}
 		r.pass()
-		same(t, "without a process", r.state("first"), "PENDING")
+		expect.Same(t, "without a process", r.state("first"), "PENDING")
 		r.process(f, east)
 		// It came for those who wait: a newcomer does not get it.
 		r.start(asks("newcomer", "arena"))
-		same(t, "newcomer", r.state("newcomer"), "PENDING")
+		expect.Same(t, "newcomer", r.state("newcomer"), "PENDING")
 		r.pass()
-		same(t, "first", r.state("first"), "PENDING custom-east")
-		same(t, "second", r.state("second"), "PENDING")
+		expect.Same(t, "first", r.state("first"), "PENDING custom-east")
+		expect.Same(t, "second", r.state("second"), "PENDING")
 		r.process(f, east)
 		r.process(f, east)
 		r.pass()
-		same(t, "second", r.state("second"), "PENDING custom-east")
-		same(t, "third", r.state("third"), "PENDING custom-east")
-		same(t, "newcomer", r.state("newcomer"), "PENDING")
-		must(t, r.stop("newcomer"))
-		same(t, "newcomer", r.state("newcomer"), "CANCELLED")
-		refused(t, "stopped again", r.stop("newcomer"), invalid, "CANCELLED")
+		expect.Same(t, "second", r.state("second"), "PENDING custom-east")
+		expect.Same(t, "third", r.state("third"), "PENDING custom-east")
+		expect.Same(t, "newcomer", r.state("newcomer"), "PENDING")
+		expect.OK(t, r.stop("newcomer"))
+		expect.Same(t, "newcomer", r.state("newcomer"), "CANCELLED")
+		expect.Refused(t, "stopped again", r.stop("newcomer"), invalid, "CANCELLED")
 		r.process(f, east)
 		r.pass()
-		same(t, "events", r.kinds(), "Cancelled newcomer")
+		expect.Same(t, "events", r.kinds(), "Cancelled newcomer")
 		// The process that nobody wanted is there for the next.
 		r.start(asks("lucky", "arena"))
-		same(t, "lucky", r.state("lucky"), "PENDING custom-east")
+		expect.Same(t, "lucky", r.state("lucky"), "PENDING custom-east")
 	})
 }
 
@@ -159,32 +160,32 @@ func TestTimeout(t *testing.T) {
 		r.start(asks("half-started", "arena"))
 		r.start(asks("waiting", "arena"))
 		due, ok, err := r.Due(t.Context())
-		must(t, err)
-		same(t, "due", ok, true)
-		same(t, "due in", due.Sub(r.clock.Now()), 10*time.Second)
+		expect.OK(t, err)
+		expect.Same(t, "due", ok, true)
+		expect.Same(t, "due in", due.Sub(r.clock.Now()), 10*time.Second)
 		game := *r.get("half-started").GameSessionId
 		r.tick(9999 * time.Millisecond)
-		same(t, "half-started", r.state("half-started"), "PENDING custom-east")
+		expect.Same(t, "half-started", r.state("half-started"), "PENDING custom-east")
 		r.tick(time.Millisecond)
 		for _, id := range []string{"half-started", "waiting"} {
 			p := r.get(id)
-			same(t, id, p.Status, types.GameSessionPlacementStateTimedOut)
-			same(t, id, members(p), "EndTime GameProperties GameSessionQueueName MaximumPlayerSessionCount PlacementId StartTime Status")
-			same(t, id, p.EndTime.Sub(*p.StartTime), 10*time.Second)
+			expect.Same(t, id, p.Status, types.GameSessionPlacementStateTimedOut)
+			expect.Same(t, id, expect.Members(p), "EndTime GameProperties GameSessionQueueName MaximumPlayerSessionCount PlacementId StartTime Status")
+			expect.Same(t, id, p.EndTime.Sub(*p.StartTime), 10*time.Second)
 		}
-		same(t, "game session", r.game(game).Status, types.GameSessionStatusTerminated)
-		same(t, "told to its process", r.inbox(host), "CreateGameSession TerminateProcess")
-		refused(t, "activation", r.Sessions.Activate(t.Context(), host, game), "InvalidGameSessionStatusException")
-		same(t, "events", r.kinds(), "TimedOut half-started, TimedOut waiting")
+		expect.Same(t, "game session", r.game(game).Status, types.GameSessionStatusTerminated)
+		expect.Same(t, "told to its process", r.inbox(host), "CreateGameSession TerminateProcess")
+		expect.Refused(t, "activation", r.Sessions.Activate(t.Context(), host, game), "InvalidGameSessionStatusException")
+		expect.Same(t, "events", r.kinds(), "TimedOut half-started, TimedOut waiting")
 
 		// Thirty days later they are forgotten, and their ids free.
 		r.tick(30*24*time.Hour - time.Minute)
-		same(t, "kept", r.state("waiting"), "TIMED_OUT")
+		expect.Same(t, "kept", r.state("waiting"), "TIMED_OUT")
 		due, _, err = r.Due(t.Context())
-		must(t, err)
+		expect.OK(t, err)
 		r.tick(due.Sub(r.clock.Now()))
 		_, err = r.DescribeGameSessionPlacement(t.Context(), &gamelift.DescribeGameSessionPlacementInput{PlacementId: new("waiting")})
-		refused(t, "forgotten", err, missing, "PlacementId", "waiting")
+		expect.Refused(t, "forgotten", err, missing, "PlacementId", "waiting")
 		r.start(asks("waiting", "arena"))
 	})
 }
@@ -196,33 +197,33 @@ func TestNextCandidateAfterAFailure(t *testing.T) {
 		_, err := r.Fleets.UpdateRuntimeConfiguration(t.Context(), &gamelift.UpdateRuntimeConfigurationInput{
 			FleetId: &f, RuntimeConfiguration: &types.RuntimeConfiguration{GameSessionActivationTimeoutSeconds: new(int32(5))},
 		})
-		must(t, err)
+		expect.OK(t, err)
 		r.process(f, east)
 		dies := r.process(f, west)
 		r.process(f, east)
 		r.start(asks("match", "arena"))
-		same(t, "first", r.state("match"), "PENDING custom-east")
+		expect.Same(t, "first", r.state("match"), "PENDING custom-east")
 		first := *r.get("match").GameSessionId
 		r.tick(5 * time.Second) // the activation times out
-		same(t, "second", r.state("match"), "PENDING custom-west")
-		same(t, "the first", r.game(first).Status, types.GameSessionStatusTerminated)
+		expect.Same(t, "second", r.state("match"), "PENDING custom-west")
+		expect.Same(t, "the first", r.game(first).Status, types.GameSessionStatusTerminated)
 		second := *r.get("match").GameSessionId
-		same(t, "id", second[strings.LastIndexByte(second, '/')+1:], "match-2") // the fleet has had match
-		must(t, r.Computes.End(t.Context(), dies, compute.Crashed))
-		same(t, "lost", r.state("match"), "PENDING")
+		expect.Same(t, "id", second[strings.LastIndexByte(second, '/')+1:], "match-2") // the fleet has had match
+		expect.OK(t, r.Computes.End(t.Context(), dies, compute.Crashed))
+		expect.Same(t, "lost", r.state("match"), "PENDING")
 		r.pass()
-		same(t, "third", r.state("match"), "PENDING custom-east")
+		expect.Same(t, "third", r.state("match"), "PENDING custom-east")
 		third := *r.get("match").GameSessionId
-		same(t, "id", third[strings.LastIndexByte(third, '/')+1:], "match-3")
+		expect.Same(t, "id", third[strings.LastIndexByte(third, '/')+1:], "match-3")
 		r.activate("match")
-		same(t, "fulfilled", r.state("match"), "FULFILLED custom-east")
-		same(t, "events", r.kinds(), "Fulfilled match")
+		expect.Same(t, "fulfilled", r.state("match"), "FULFILLED custom-east")
+		expect.Same(t, "events", r.kinds(), "Fulfilled match")
 		e, err := r.Explain(t.Context(), "match")
-		must(t, err)
-		same(t, "attempts", len(e.Attempts), 3)
-		same(t, "first", e.Attempts[0].Outcome, "its activation timed out")
-		same(t, "second", e.Attempts[1].Outcome, "its process ended")
-		same(t, "third", e.Attempts[2].Outcome, "")
+		expect.OK(t, err)
+		expect.Same(t, "attempts", len(e.Attempts), 3)
+		expect.Same(t, "first", e.Attempts[0].Outcome, "its activation timed out")
+		expect.Same(t, "second", e.Attempts[1].Outcome, "its process ended")
+		expect.Same(t, "third", e.Attempts[2].Outcome, "")
 	})
 }
 
@@ -234,20 +235,20 @@ func TestLongIDOfARepeatedAttempt(t *testing.T) {
 		id := strings.Repeat("x", 48)
 		dies := r.process(f, east)
 		r.start(asks(id, "arena"))
-		must(t, r.Computes.End(t.Context(), dies, compute.Crashed))
+		expect.OK(t, r.Computes.End(t.Context(), dies, compute.Crashed))
 		r.process(f, east)
 		r.pass()
-		same(t, "id", strings.HasSuffix(*r.get(id).GameSessionId, "/"+id[:46]+"-2"), true)
+		expect.Same(t, "id", strings.HasSuffix(*r.get(id).GameSessionId, "/"+id[:46]+"-2"), true)
 
 		// A game session that was made with the token of that name is in the way as well.
 		r.process(f, east)
 		_, err := r.Sessions.CreateGameSession(t.Context(), &gamelift.CreateGameSessionInput{
 			FleetId: &f, Location: new(east), MaximumPlayerSessionCount: new(int32(2)), IdempotencyToken: new("taken"),
 		})
-		must(t, err)
+		expect.OK(t, err)
 		r.process(f, east)
 		r.start(asks("taken", "arena"))
-		same(t, "id", strings.HasSuffix(*r.get("taken").GameSessionId, "/taken-2"), true)
+		expect.Same(t, "id", strings.HasSuffix(*r.get("taken").GameSessionId, "/taken-2"), true)
 	})
 }
 
@@ -260,11 +261,11 @@ func TestTerminatingTheGameSessionFailsThePlacement(t *testing.T) {
 		r.start(asks("match", "arena"))
 		game := r.get("match").GameSessionId
 		_, err := r.Sessions.TerminateGameSession(t.Context(), &gamelift.TerminateGameSessionInput{GameSessionId: game, TerminationMode: types.TerminationModeTriggerOnProcessTerminate})
-		must(t, err)
-		same(t, "state", r.state("match"), "FAILED")
+		expect.OK(t, err)
+		expect.Same(t, "state", r.state("match"), "FAILED")
 		r.tick(time.Second)
-		same(t, "state", r.state("match"), "FAILED")
-		same(t, "events", r.kinds(), "Failed match")
+		expect.Same(t, "state", r.state("match"), "FAILED")
+		expect.Same(t, "events", r.kinds(), "Failed match")
 	})
 }
 
@@ -285,21 +286,21 @@ func TestDeletingTheQueueFailsWhatIsPending(t *testing.T) {
 		r.start(asks("elsewhere", "other"))
 		game := *r.get("trying").GameSessionId
 		_, err := r.DeleteGameSessionQueue(t.Context(), &gamelift.DeleteGameSessionQueueInput{Name: new("arena")})
-		must(t, err)
-		same(t, "done", r.state("done"), "FULFILLED custom-east")
-		same(t, "trying", r.state("trying"), "FAILED")
-		same(t, "its game session", r.game(game).Status, types.GameSessionStatusTerminated)
-		same(t, "waiting", r.state("waiting"), "FAILED")
-		same(t, "elsewhere", r.state("elsewhere"), "PENDING")
+		expect.OK(t, err)
+		expect.Same(t, "done", r.state("done"), "FULFILLED custom-east")
+		expect.Same(t, "trying", r.state("trying"), "FAILED")
+		expect.Same(t, "its game session", r.game(game).Status, types.GameSessionStatusTerminated)
+		expect.Same(t, "waiting", r.state("waiting"), "FAILED")
+		expect.Same(t, "elsewhere", r.state("elsewhere"), "PENDING")
 		for _, e := range r.told() {
-			same(t, "target", e["target"].(string), "topic")
-			same(t, "data", e["detail"].(map[string]any)["customEventData"].(string), "data")
+			expect.Same(t, "target", e["target"].(string), "topic")
+			expect.Same(t, "data", e["detail"].(map[string]any)["customEventData"].(string), "data")
 		}
 		_, err = r.StartGameSessionPlacement(t.Context(), asks("late", "arena"))
-		refused(t, "late", err, missing, "GameSessionQueueName", "arena")
+		expect.Refused(t, "late", err, missing, "GameSessionQueueName", "arena")
 		r.queue("arena", nil, f)
 		_, err = r.StartGameSessionPlacement(t.Context(), asks("waiting", "arena"))
-		refused(t, "a used id", err, invalid, "PlacementId")
+		expect.Refused(t, "a used id", err, invalid, "PlacementId")
 		r.start(asks("fresh", "arena"))
 	})
 }
@@ -370,15 +371,15 @@ func TestRefusalsOfAStart(t *testing.T) {
 			in := asks("match", "arena")
 			c.change(in)
 			_, err := r.StartGameSessionPlacement(t.Context(), in)
-			refused(t, c.what, err, c.code, c.words)
+			expect.Refused(t, c.what, err, c.code, c.words)
 		}
 		in := asks("match", "local")
 		in.PriorityConfigurationOverride = override
 		p := r.start(in)
-		same(t, "echo", strings.Join(p.PriorityConfigurationOverride.LocationOrder, " "), east)
+		expect.Same(t, "echo", strings.Join(p.PriorityConfigurationOverride.LocationOrder, " "), east)
 		_, err := r.DescribeGameSessionPlacement(t.Context(), &gamelift.DescribeGameSessionPlacementInput{PlacementId: new("nobody")})
-		refused(t, "describe", err, missing, "PlacementId", "nobody")
-		refused(t, "stop", r.stop("nobody"), missing, "PlacementId", "nobody")
+		expect.Refused(t, "describe", err, missing, "PlacementId", "nobody")
+		expect.Refused(t, "stop", r.stop("nobody"), missing, "PlacementId", "nobody")
 	})
 }
 
@@ -400,11 +401,11 @@ func TestOneIDOnTwoNodes(t *testing.T) {
 					won.Add(1)
 					return
 				}
-				refused(t, id, err, invalid, "PlacementId")
+				expect.Refused(t, id, err, invalid, "PlacementId")
 			})
 		}
 		all.Wait()
-		same(t, id, won.Load(), 1)
+		expect.Same(t, id, won.Load(), 1)
 	}
 	a.checkRows()
 }
@@ -416,7 +417,7 @@ func TestActivationLimitOfACompute(t *testing.T) {
 		_, err := r.Fleets.UpdateRuntimeConfiguration(t.Context(), &gamelift.UpdateRuntimeConfigurationInput{
 			FleetId: &f, RuntimeConfiguration: &types.RuntimeConfiguration{MaxConcurrentGameSessionActivations: new(int32(2))},
 		})
-		must(t, err)
+		expect.OK(t, err)
 		r.queue("arena", nil, f)
 		for range 5 {
 			r.process(f, east)
@@ -425,11 +426,11 @@ func TestActivationLimitOfACompute(t *testing.T) {
 			r.start(asks(fmt.Sprint("p", i), "arena"))
 		}
 		r.pass()
-		same(t, "first", r.state("p0"), "PENDING custom-east")
-		same(t, "second", r.state("p1"), "PENDING custom-east")
-		same(t, "third", r.state("p2"), "PENDING")
+		expect.Same(t, "first", r.state("p0"), "PENDING custom-east")
+		expect.Same(t, "second", r.state("p1"), "PENDING custom-east")
+		expect.Same(t, "third", r.state("p2"), "PENDING")
 		e, err := r.Explain(t.Context(), "p2")
-		must(t, err)
+		expect.OK(t, err)
 		if got := e.Now.Candidates[0].Outcome; !strings.Contains(got, "activate 2 game sessions each, which is the limit") {
 			t.Errorf("why not: %s", got)
 		}
@@ -438,8 +439,8 @@ func TestActivationLimitOfACompute(t *testing.T) {
 		r.activate("p0")
 		<-woken
 		r.pass()
-		same(t, "third", r.state("p2"), "PENDING custom-east")
-		same(t, "fourth", r.state("p3"), "PENDING")
+		expect.Same(t, "third", r.state("p2"), "PENDING custom-east")
+		expect.Same(t, "fourth", r.state("p3"), "PENDING")
 	})
 }
 
@@ -469,13 +470,13 @@ func TestManyActivationsAtOnce(t *testing.T) {
 		all.Wait()
 		for i := range n {
 			p := r.get(fmt.Sprint("p", i))
-			same(t, "status", p.Status, types.GameSessionPlacementStateFulfilled)
-			same(t, "players", len(p.PlacedPlayerSessions), i%4)
+			expect.Same(t, "status", p.Status, types.GameSessionPlacementStateFulfilled)
+			expect.Same(t, "players", len(p.PlacedPlayerSessions), i%4)
 			for k, one := range p.PlacedPlayerSessions {
-				same(t, "player", *one.PlayerId, fmt.Sprintf("player-%d-%d", i, k))
+				expect.Same(t, "player", *one.PlayerId, fmt.Sprintf("player-%d-%d", i, k))
 			}
-			same(t, "count", int(*r.game(*p.GameSessionId).CurrentPlayerSessionCount), i%4)
+			expect.Same(t, "count", int(*r.game(*p.GameSessionId).CurrentPlayerSessionCount), i%4)
 		}
-		same(t, "events", len(r.told()), n)
+		expect.Same(t, "events", len(r.told()), n)
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
@@ -15,7 +16,7 @@ import (
 func (r *rooms) described(in *gamelift.DescribeGameSessionQueuesInput) (list []types.GameSessionQueue, names string) {
 	r.t.Helper()
 	out, err := r.DescribeGameSessionQueues(r.t.Context(), in)
-	must(r.t, err)
+	expect.OK(r.t, err)
 	var all []string
 	for _, q := range out.GameSessionQueues {
 		all = append(all, *q.Name)
@@ -37,10 +38,10 @@ func TestQueueFromCreateToDelete(t *testing.T) {
 		ctx := t.Context()
 		f := r.newFleet("", east)
 		out, err := r.CreateGameSessionQueue(ctx, &gamelift.CreateGameSessionQueueInput{Name: new("bare")})
-		must(t, err)
-		same(t, "bare", members(out.GameSessionQueue), "GameSessionQueueArn Name TimeoutInSeconds")
-		same(t, "ARN", *out.GameSessionQueue.GameSessionQueueArn, "arn:aws:gamelift:us-west-2:123456789012:gamesessionqueue/bare")
-		same(t, "timeout", *out.GameSessionQueue.TimeoutInSeconds, 600)
+		expect.OK(t, err)
+		expect.Same(t, "bare", expect.Members(out.GameSessionQueue), "GameSessionQueueArn Name TimeoutInSeconds")
+		expect.Same(t, "ARN", *out.GameSessionQueue.GameSessionQueueArn, "arn:aws:gamelift:us-west-2:123456789012:gamesessionqueue/bare")
+		expect.Same(t, "timeout", *out.GameSessionQueue.TimeoutInSeconds, 600)
 
 		r.queue("full", func(in *gamelift.CreateGameSessionQueueInput) {
 			in.TimeoutInSeconds = new(int32(10))
@@ -54,18 +55,18 @@ func TestQueueFromCreateToDelete(t *testing.T) {
 			in.Tags = []types.Tag{{Key: new("team"), Value: new("red")}}
 		}, f, f)
 		q := r.one("full")
-		same(t, "full", members(q), "CustomEventData Destinations FilterConfiguration GameSessionQueueArn Name NotificationTarget PlayerLatencyPolicies PriorityConfiguration TimeoutInSeconds")
-		same(t, "destinations", len(q.Destinations), 2)
-		same(t, "policies keep their order", *q.PlayerLatencyPolicies[0].MaximumIndividualPlayerLatencyMilliseconds, 100)
+		expect.Same(t, "full", expect.Members(q), "CustomEventData Destinations FilterConfiguration GameSessionQueueArn Name NotificationTarget PlayerLatencyPolicies PriorityConfiguration TimeoutInSeconds")
+		expect.Same(t, "destinations", len(q.Destinations), 2)
+		expect.Same(t, "policies keep their order", *q.PlayerLatencyPolicies[0].MaximumIndividualPlayerLatencyMilliseconds, 100)
 		tags, err := r.Tags.ListTagsForResource(ctx, &gamelift.ListTagsForResourceInput{ResourceARN: q.GameSessionQueueArn})
-		must(t, err)
-		same(t, "tag", *tags.Tags[0].Value, "red")
+		expect.OK(t, err)
+		expect.Same(t, "tag", *tags.Tags[0].Value, "red")
 
 		// Members that are absent stay.
 		up, err := r.UpdateGameSessionQueue(ctx, &gamelift.UpdateGameSessionQueueInput{Name: q.GameSessionQueueArn, TimeoutInSeconds: new(int32(20))})
-		must(t, err)
-		same(t, "after a timeout", members(up.GameSessionQueue), members(q))
-		same(t, "timeout", *r.one("full").TimeoutInSeconds, 20)
+		expect.OK(t, err)
+		expect.Same(t, "after a timeout", expect.Members(up.GameSessionQueue), expect.Members(q))
+		expect.Same(t, "timeout", *r.one("full").TimeoutInSeconds, 20)
 		// Lists are replaced; empty ones empty, {} and "" remove.
 		_, err = r.UpdateGameSessionQueue(ctx, &gamelift.UpdateGameSessionQueueInput{
 			Name:                  new("full"),
@@ -75,27 +76,27 @@ func TestQueueFromCreateToDelete(t *testing.T) {
 			FilterConfiguration:   &types.FilterConfiguration{},
 			CustomEventData:       new(""), NotificationTarget: new(""),
 		})
-		must(t, err)
+		expect.OK(t, err)
 		q = r.one("full")
-		same(t, "emptied", members(q), "Destinations GameSessionQueueArn Name TimeoutInSeconds")
-		same(t, "destinations", len(q.Destinations), 1)
+		expect.Same(t, "emptied", expect.Members(q), "Destinations GameSessionQueueArn Name TimeoutInSeconds")
+		expect.Same(t, "destinations", len(q.Destinations), 1)
 		_, err = r.UpdateGameSessionQueue(ctx, &gamelift.UpdateGameSessionQueueInput{Name: new("full"), Destinations: []types.GameSessionQueueDestination{}})
-		must(t, err)
-		same(t, "no destinations", members(r.one("full")), "GameSessionQueueArn Name TimeoutInSeconds")
+		expect.OK(t, err)
+		expect.Same(t, "no destinations", expect.Members(r.one("full")), "GameSessionQueueArn Name TimeoutInSeconds")
 
 		_, err = r.DeleteGameSessionQueue(ctx, &gamelift.DeleteGameSessionQueueInput{Name: q.GameSessionQueueArn})
-		must(t, err)
+		expect.OK(t, err)
 		_, err = r.Tags.ListTagsForResource(ctx, &gamelift.ListTagsForResourceInput{ResourceARN: q.GameSessionQueueArn})
-		refused(t, "tags of a deleted queue", err, missing, "full")
+		expect.Refused(t, "tags of a deleted queue", err, missing, "full")
 		_, err = r.DeleteGameSessionQueue(ctx, &gamelift.DeleteGameSessionQueueInput{Name: new("full")})
-		refused(t, "deleted again", err, missing, "Name", "full")
+		expect.Refused(t, "deleted again", err, missing, "Name", "full")
 		_, err = r.UpdateGameSessionQueue(ctx, &gamelift.UpdateGameSessionQueueInput{Name: new("full")})
-		refused(t, "changed after deletion", err, missing, "Name", "full")
+		expect.Refused(t, "changed after deletion", err, missing, "Name", "full")
 		// The name may be used again, without what was.
 		r.queue("full", nil, f)
 		tags, err = r.Tags.ListTagsForResource(ctx, &gamelift.ListTagsForResourceInput{ResourceARN: q.GameSessionQueueArn})
-		must(t, err)
-		same(t, "tags of the new one", len(tags.Tags), 0)
+		expect.OK(t, err)
+		expect.Same(t, "tags of the new one", len(tags.Tags), 0)
 	})
 }
 
@@ -150,10 +151,10 @@ func TestRefusalsOfQueues(t *testing.T) {
 			in := &input{Name: new("new")}
 			c.change(in)
 			_, err := r.CreateGameSessionQueue(t.Context(), in)
-			refused(t, c.what, err, c.code, c.words)
+			expect.Refused(t, c.what, err, c.code, c.words)
 		}
 		_, names := r.described(&gamelift.DescribeGameSessionQueuesInput{})
-		same(t, "what is left of them", names, "taken")
+		expect.Same(t, "what is left of them", names, "taken")
 
 		// An update is held to the same, and changes nothing when it is refused.
 		for what, in := range map[string]*gamelift.UpdateGameSessionQueueInput{
@@ -163,15 +164,15 @@ func TestRefusalsOfQueues(t *testing.T) {
 		} {
 			in.Name = new("taken")
 			_, err := r.UpdateGameSessionQueue(t.Context(), in)
-			refused(t, what, err, map[bool]string{true: missing, false: invalid}[strings.HasPrefix(what, "Dest")], what)
+			expect.Refused(t, what, err, map[bool]string{true: missing, false: invalid}[strings.HasPrefix(what, "Dest")], what)
 		}
-		same(t, "timeout", *r.one("taken").TimeoutInSeconds, 600)
+		expect.Same(t, "timeout", *r.one("taken").TimeoutInSeconds, 600)
 
 		// A fleet of another region is taken as it is; so is an alias, wherever it leads.
 		alias, err := r.Fleets.CreateAlias(t.Context(), &gamelift.CreateAliasInput{
 			Name: new("closed"), RoutingStrategy: &types.RoutingStrategy{Type: types.RoutingStrategyTypeTerminal, Message: new("closed")},
 		})
-		must(t, err)
+		expect.OK(t, err)
 		r.queue("wide", nil, "arn:aws:gamelift:eu-west-1:123456789012:fleet/"+unknownFleet, *alias.Alias.AliasId, "arn:aws:gamelift:us-west-2:999999999999:alias/"+*alias.Alias.AliasId)
 	})
 }
@@ -182,9 +183,9 @@ func TestQuotaOfQueues(t *testing.T) {
 			r.queue(fmt.Sprintf("q%d", i), nil)
 		}
 		_, err := r.CreateGameSessionQueue(t.Context(), &gamelift.CreateGameSessionQueueInput{Name: new("one-more")})
-		refused(t, "the 21st", err, overLimit, "20 queues")
+		expect.Refused(t, "the 21st", err, overLimit, "20 queues")
 		_, err = r.DeleteGameSessionQueue(t.Context(), &gamelift.DeleteGameSessionQueueInput{Name: new("q7")})
-		must(t, err)
+		expect.OK(t, err)
 		r.queue("one-more", nil)
 	})
 }
@@ -202,7 +203,7 @@ func TestPagesOfQueues(t *testing.T) {
 			in := &gamelift.DescribeGameSessionQueuesInput{Limit: &limit}
 			for pages := 0; ; pages++ {
 				out, err := r.DescribeGameSessionQueues(t.Context(), in)
-				must(t, err)
+				expect.OK(t, err)
 				if n := len(out.GameSessionQueues); n > min(int(limit), 50) || n == 0 {
 					t.Fatalf("limit %d: a page of %d", limit, n)
 				}
@@ -213,22 +214,22 @@ func TestPagesOfQueues(t *testing.T) {
 					break
 				}
 			}
-			same(t, fmt.Sprint("limit ", limit), strings.Join(got, " "), strings.Join(want, " "))
+			expect.Same(t, fmt.Sprint("limit ", limit), strings.Join(got, " "), strings.Join(want, " "))
 		}
 		// Names and ARNs; what is unknown is left out, and a token is for its names.
 		in := &gamelift.DescribeGameSessionQueuesInput{Limit: new(int32(1)), Names: []string{"q03", "arn:aws:gamelift:us-west-2:123456789012:gamesessionqueue/q55", "nobody"}}
 		out, err := r.DescribeGameSessionQueues(t.Context(), in)
-		must(t, err)
-		same(t, "first", *out.GameSessionQueues[0].Name, "q55")
+		expect.OK(t, err)
+		expect.Same(t, "first", *out.GameSessionQueues[0].Name, "q55")
 		in.NextToken = out.NextToken
 		_, names := r.described(in)
-		same(t, "second", names, "q03")
+		expect.Same(t, "second", names, "q03")
 		_, err = r.DescribeGameSessionQueues(t.Context(), &gamelift.DescribeGameSessionQueuesInput{Limit: new(int32(1)), NextToken: in.NextToken})
-		refused(t, "a token of other names", err, invalid, "NextToken")
+		expect.Refused(t, "a token of other names", err, invalid, "NextToken")
 		_, err = r.DescribeGameSessionQueues(t.Context(), &gamelift.DescribeGameSessionQueuesInput{Names: []string{"arn:aws:gamelift:us-west-2:123456789012:fleet/x"}})
-		refused(t, "a fleet's ARN", err, invalid, "Names")
+		expect.Refused(t, "a fleet's ARN", err, invalid, "Names")
 		_, names = r.described(&gamelift.DescribeGameSessionQueuesInput{Names: []string{"nobody"}})
-		same(t, "nobody", names, "")
+		expect.Same(t, "nobody", names, "")
 	})
 }
 
@@ -251,21 +252,21 @@ func TestStartsWhileTheQueueIsDeleted(t *testing.T) {
 		}
 		<-begun
 		_, err := r.DeleteGameSessionQueue(t.Context(), &gamelift.DeleteGameSessionQueueInput{Name: new("arena")})
-		must(t, err)
+		expect.OK(t, err)
 		begun <- struct{}{}
 		for range n {
 			if err := <-errs; err != nil {
-				refused(t, "late", err, missing, "arena")
+				expect.Refused(t, "late", err, missing, "arena")
 			}
 		}
 		r.tick(0)
-		must(t, r.DB.Read(t.Context(), func(tx *store.Tx) error {
+		expect.OK(t, r.DB.Read(t.Context(), func(tx *store.Tx) error {
 			var pending, queues int
 			if err := tx.QueryRow(`SELECT (SELECT count(*) FROM placement WHERE status = 1), (SELECT count(*) FROM game_session_queue)`).Scan(&pending, &queues); err != nil {
 				return err
 			}
-			same(t, "pending", pending, 0)
-			same(t, "rows of queues", queues, 0)
+			expect.Same(t, "pending", pending, 0)
+			expect.Same(t, "rows of queues", queues, 0)
 			return nil
 		}))
 	})

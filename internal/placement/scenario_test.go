@@ -18,6 +18,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store/storetest"
 )
 
@@ -28,17 +29,17 @@ var update = flag.Bool("update", false, "write what scenarios print into their f
 // placement that changed is printed. testdata/README.md has the language.
 func TestScenarios(t *testing.T) {
 	names, err := filepath.Glob("testdata/*.txt")
-	must(t, err)
+	expect.OK(t, err)
 	if len(names) < 10 {
 		t.Fatalf("%d scenarios", len(names))
 	}
 	for _, name := range names {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".txt"), func(t *testing.T) {
 			text, err := os.ReadFile(name)
-			must(t, err)
+			expect.OK(t, err)
 			got := play(t, string(text))
 			if *update {
-				must(t, os.WriteFile(name, []byte(got), 0o600))
+				expect.OK(t, os.WriteFile(name, []byte(got), 0o600))
 				return
 			}
 			if want := string(text); got != want {
@@ -161,7 +162,7 @@ func (s *stage) do(words []string) error {
 		return s.place(rest)
 	case "wait":
 		d, err := time.ParseDuration(rest[0])
-		must(s.t, err)
+		expect.OK(s.t, err)
 		s.wait(d)
 	case "activate":
 		return s.tryActivate(rest[0])
@@ -191,7 +192,7 @@ func (s *stage) do(words []string) error {
 func number(t testing.TB, text string) int {
 	t.Helper()
 	n, err := strconv.Atoi(text)
-	must(t, err)
+	expect.OK(t, err)
 	return n
 }
 
@@ -210,7 +211,7 @@ func (s *stage) makeFleet(words []string) {
 	for _, at := range places(o["at"][0]) {
 		_, err := s.Fleets.CreateLocation(s.t.Context(), &gamelift.CreateLocationInput{LocationName: &at})
 		if _, known := errors.AsType[*types.ConflictException](err); !known {
-			must(s.t, err)
+			expect.OK(s.t, err)
 		}
 	}
 	cost := ""
@@ -223,7 +224,7 @@ func (s *stage) makeFleet(words []string) {
 		_, err := s.Fleets.UpdateRuntimeConfiguration(s.t.Context(), &gamelift.UpdateRuntimeConfigurationInput{
 			FleetId: &id, RuntimeConfiguration: &types.RuntimeConfiguration{GameSessionActivationTimeoutSeconds: new(int32(number(s.t, o["activates-within"][0])))},
 		})
-		must(s.t, err)
+		expect.OK(s.t, err)
 	}
 }
 
@@ -350,7 +351,7 @@ func (s *stage) place(words []string) error {
 		for _, report := range words[1:] {
 			at, text, _ := strings.Cut(report, "=")
 			ms, err := strconv.ParseFloat(text, 32)
-			must(s.t, err)
+			expect.OK(s.t, err)
 			in.PlayerLatencies = append(in.PlayerLatencies, types.PlayerLatency{
 				PlayerId: &words[0], RegionIdentifier: new(place(at)), LatencyInMilliseconds: new(float32(ms)),
 			})
@@ -380,7 +381,7 @@ func (s *stage) wait(d time.Duration) {
 	for {
 		var first time.Time
 		due := func(at time.Time, ok bool, err error) {
-			must(s.t, err)
+			expect.OK(s.t, err)
 			if ok && (first.IsZero() || at.Before(first)) {
 				first = at
 			}

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/fleet/fleettest"
 )
 
@@ -23,7 +24,7 @@ func TestAPlacementWakesFleetsFromZero(t *testing.T) {
 		awake := func(when string, want ...int32) {
 			r.t.Helper()
 			for i, at := range []arn.Location{near, far, other} {
-				same(r.t, when+": instances in "+string(at), fleettest.Desired(r.t, r.Fleets, id, at), want[i])
+				expect.Same(r.t, when+": instances in "+string(at), fleettest.Desired(r.t, r.Fleets, id, at), want[i])
 			}
 		}
 		anywhere := r.newFleet("", east)

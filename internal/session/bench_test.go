@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/store/storetest"
 )
@@ -22,7 +23,7 @@ func eachBench(b *testing.B, f func(b *testing.B, r *rooms)) {
 		b.Run(name, func(b *testing.B) {
 			clock := storetest.NewClock()
 			db, err := store.Open(b.Context(), url(), store.Options{Now: clock.Now})
-			must(b, err)
+			expect.OK(b, err)
 			defer func() { _ = db.Close() }()
 			f(b, furnish(b, db, clock))
 		})
@@ -35,7 +36,7 @@ func (r *rooms) fill(n int) []room {
 	for i := range rooms {
 		rooms[i] = r.open(200)
 	}
-	must(r.t, r.DB.Write(r.t.Context(), func(tx *store.Tx) error {
+	expect.OK(r.t, r.DB.Write(r.t.Context(), func(tx *store.Tx) error {
 		_, err := tx.Exec(`UPDATE game_session SET maximum = 1000000000`)
 		return err
 	}))
@@ -99,7 +100,7 @@ func BenchmarkJoin25(b *testing.B) {
 // crowd gives a game session n player sessions, of all four states in turn.
 func (r *rooms) crowd(g room, n int) {
 	r.t.Helper()
-	must(r.t, r.DB.Write(r.t.Context(), func(tx *store.Tx) error {
+	expect.OK(r.t, r.DB.Write(r.t.Context(), func(tx *store.Tx) error {
 		var game int64
 		if err := tx.QueryRow(`SELECT key FROM game_session WHERE process = $1`, g.process).Scan(&game); err != nil {
 			return err
@@ -131,7 +132,7 @@ func BenchmarkPage(b *testing.B) {
 						in := *in
 						in.NextToken = token
 						out, err := r.DescribePlayerSessions(b.Context(), &in)
-						must(b, err)
+						expect.OK(b, err)
 						if n := len(out.PlayerSessions); n != 100 && out.NextToken != nil {
 							b.Fatalf("page of %d", n)
 						}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
@@ -25,47 +26,47 @@ func TestLifeOfAGameSession(t *testing.T) {
 		in.Name, in.GameSessionData = new("duel"), new("data")
 		in.GameProperties = []types.GameProperty{{Key: new("map"), Value: new("hills")}}
 		g := r.created(in)
-		same(t, "members of a new one", members(g), "ComputeName CreationTime CurrentPlayerSessionCount FleetArn FleetId GameProperties GameSessionData GameSessionId"+
+		expect.Same(t, "members of a new one", expect.Members(g), "ComputeName CreationTime CurrentPlayerSessionCount FleetArn FleetId GameProperties GameSessionData GameSessionId"+
 			" IpAddress Location MaximumPlayerSessionCount Name PlayerGatewayStatus PlayerSessionCreationPolicy Port Status")
-		same(t, "status", g.Status, types.GameSessionStatusActivating)
-		same(t, "compute", *g.ComputeName, host(east))
-		same(t, "location", *g.Location, string(east))
-		same(t, "policy", g.PlayerSessionCreationPolicy, types.PlayerSessionCreationPolicyAcceptAll)
-		same(t, "gateway", g.PlayerGatewayStatus, types.PlayerGatewayStatusDisabled)
-		same(t, "described", show(r.game(*g.GameSessionId)), show(g))
+		expect.Same(t, "status", g.Status, types.GameSessionStatusActivating)
+		expect.Same(t, "compute", *g.ComputeName, host(east))
+		expect.Same(t, "location", *g.Location, string(east))
+		expect.Same(t, "policy", g.PlayerSessionCreationPolicy, types.PlayerSessionCreationPolicyAcceptAll)
+		expect.Same(t, "gateway", g.PlayerGatewayStatus, types.PlayerGatewayStatusDisabled)
+		expect.Same(t, "described", expect.JSON(r.game(*g.GameSessionId)), expect.JSON(g))
 		prefix := "arn:aws:gamelift:us-west-2::gamesession/" + r.fleet + "/custom-east/gsess-"
 		if !strings.HasPrefix(*g.GameSessionId, prefix) {
 			t.Errorf("id %s, want %s…", *g.GameSessionId, prefix)
 		}
 		got := r.inbox(p.Key)
-		same(t, "messages", len(got), 1)
-		same(t, "message", show(got[0]), show(map[string]any{
+		expect.Same(t, "messages", len(got), 1)
+		expect.Same(t, "message", expect.JSON(got[0]), expect.JSON(map[string]any{
 			"Action": "CreateGameSession", "GameSessionId": *g.GameSessionId, "GameSessionName": "duel", "GameSessionData": "data", "MatchmakerData": nil,
 			"IpAddress": "10.0.0.1", "DnsName": nil, "Port": *g.Port, "MaximumPlayerSessionCount": 8, "GameProperties": map[string]string{"map": "hills"},
 		}))
 
 		r.clock.Advance(299 * time.Second)
-		must(t, r.Activate(ctx, p.Key, *g.GameSessionId))
-		must(t, r.Activate(ctx, p.Key, *g.GameSessionId))
+		expect.OK(t, r.Activate(ctx, p.Key, *g.GameSessionId))
+		expect.OK(t, r.Activate(ctx, p.Key, *g.GameSessionId))
 		g = r.game(*g.GameSessionId)
-		same(t, "status", g.Status, types.GameSessionStatusActive)
+		expect.Same(t, "status", g.Status, types.GameSessionStatusActive)
 		r.tick(time.Hour)
-		same(t, "status an hour later", r.game(*g.GameSessionId).Status, types.GameSessionStatusActive)
+		expect.Same(t, "status an hour later", r.game(*g.GameSessionId).Status, types.GameSessionStatusActive)
 
 		stranger := r.process()
-		refused(t, "activated by another process", r.Activate(ctx, stranger.Key, *g.GameSessionId), invalid, "another process")
-		refused(t, "an unknown one activated", r.Activate(ctx, p.Key, *g.GameSessionId+"0"), missing, "GameSessionId")
-		must(t, r.Computes.End(ctx, p.Key, compute.Normal))
+		expect.Refused(t, "activated by another process", r.Activate(ctx, stranger.Key, *g.GameSessionId), invalid, "another process")
+		expect.Refused(t, "an unknown one activated", r.Activate(ctx, p.Key, *g.GameSessionId+"0"), missing, "GameSessionId")
+		expect.OK(t, r.Computes.End(ctx, p.Key, compute.Normal))
 		g = r.game(*g.GameSessionId)
-		same(t, "status", g.Status, types.GameSessionStatusTerminated)
-		same(t, "reason", g.StatusReason, "")
-		same(t, "termination", *g.TerminationTime, r.clock.Now())
-		refused(t, "activated after its end", r.Activate(ctx, p.Key, *g.GameSessionId), badStatus, "TERMINATED")
-		refused(t, "policy after its end", r.SetCreationPolicy(ctx, p.Key, *g.GameSessionId, "DENY_ALL"), badStatus)
+		expect.Same(t, "status", g.Status, types.GameSessionStatusTerminated)
+		expect.Same(t, "reason", g.StatusReason, "")
+		expect.Same(t, "termination", *g.TerminationTime, r.clock.Now())
+		expect.Refused(t, "activated after its end", r.Activate(ctx, p.Key, *g.GameSessionId), badStatus, "TERMINATED")
+		expect.Refused(t, "policy after its end", r.SetCreationPolicy(ctx, p.Key, *g.GameSessionId, "DENY_ALL"), badStatus)
 
 		bare := r.created(r.create(0))
-		same(t, "properties of a bare one", show(bare.GameProperties), "[]")
-		same(t, "members of a bare one", members(bare), "ComputeName CreationTime CurrentPlayerSessionCount FleetArn FleetId GameProperties GameSessionId"+
+		expect.Same(t, "properties of a bare one", expect.JSON(bare.GameProperties), "[]")
+		expect.Same(t, "members of a bare one", expect.Members(bare), "ComputeName CreationTime CurrentPlayerSessionCount FleetArn FleetId GameProperties GameSessionId"+
 			" IpAddress Location MaximumPlayerSessionCount PlayerGatewayStatus PlayerSessionCreationPolicy Port Status")
 	})
 }
@@ -78,16 +79,16 @@ func TestCreateRefusals(t *testing.T) {
 		closing, err := r.Fleets.CreateAlias(t.Context(), &gamelift.CreateAliasInput{
 			Name: new("closed"), RoutingStrategy: &types.RoutingStrategy{Type: types.RoutingStrategyTypeTerminal, Message: new("Come back on Monday.")},
 		})
-		must(t, err)
+		expect.OK(t, err)
 		gone := r.newFleet(nil)
 		stale, err := r.Fleets.CreateAlias(t.Context(), &gamelift.CreateAliasInput{
 			Name: new("stale"), RoutingStrategy: &types.RoutingStrategy{Type: types.RoutingStrategyTypeSimple, FleetId: &gone},
 		})
-		must(t, err)
+		expect.OK(t, err)
 		_, err = r.Fleets.DeleteFleet(t.Context(), &gamelift.DeleteFleetInput{FleetId: &gone})
-		must(t, err)
+		expect.OK(t, err)
 		expired := r.newFleet(nil)
-		must(t, r.DB.Write(t.Context(), func(tx *store.Tx) error {
+		expect.OK(t, r.DB.Write(t.Context(), func(tx *store.Tx) error {
 			f, err := r.Fleets.GetTx(tx, arn.FleetID(expired))
 			if err == nil {
 				_, err = tx.Exec(`UPDATE fleet SET status = 'EXPIRED' WHERE key = $1`, f.Key)
@@ -122,10 +123,10 @@ func TestCreateRefusals(t *testing.T) {
 				c.in.MaximumPlayerSessionCount = new(int32(5))
 			}
 			_, err := r.CreateGameSession(t.Context(), c.in)
-			refused(t, c.name, err, c.code, c.words...)
+			expect.Refused(t, c.name, err, c.code, c.words...)
 			if c.code == terminal {
 				e, _ := errors.AsType[*types.TerminalRoutingStrategyException](err)
-				same(t, "message of a terminal alias", *e.Message, "Come back on Monday.")
+				expect.Same(t, "message of a terminal alias", *e.Message, "Come back on Monday.")
 			}
 		}
 		// The last one did not use its token up.
@@ -145,25 +146,25 @@ func TestIdempotency(t *testing.T) {
 		in.GameProperties = []types.GameProperty{{Key: new("map"), Value: new("hills")}, {Key: new("mode"), Value: new("ffa")}}
 		p := r.process()
 		g := r.created(in)
-		same(t, "id", *g.GameSessionId, "arn:aws:gamelift:us-west-2::gamesession/"+r.fleet+"/custom-east/token-1")
+		expect.Same(t, "id", *g.GameSessionId, "arn:aws:gamelift:us-west-2::gamesession/"+r.fleet+"/custom-east/token-1")
 
 		in.GameProperties[0], in.GameProperties[1] = in.GameProperties[1], in.GameProperties[0]
-		same(t, "again, with properties in another order", show(r.created(in)), show(g))
-		must(t, r.Activate(ctx, p.Key, *g.GameSessionId))
-		same(t, "again, when active", r.created(in).Status, types.GameSessionStatusActive)
+		expect.Same(t, "again, with properties in another order", expect.JSON(r.created(in)), expect.JSON(g))
+		expect.OK(t, r.Activate(ctx, p.Key, *g.GameSessionId))
+		expect.Same(t, "again, when active", r.created(in).Status, types.GameSessionStatusActive)
 		_, err := r.UpdateGameSession(ctx, &gamelift.UpdateGameSessionInput{GameSessionId: g.GameSessionId, Name: new("renamed")})
-		must(t, err)
-		same(t, "again, after a change", *r.created(in).Name, "renamed")
+		expect.OK(t, err)
+		expect.Same(t, "again, after a change", *r.created(in).Name, "renamed")
 		alias, err := r.Fleets.CreateAlias(ctx, &gamelift.CreateAliasInput{
 			Name: new("arena"), RoutingStrategy: &types.RoutingStrategy{Type: types.RoutingStrategyTypeSimple, FleetId: &r.fleet},
 		})
-		must(t, err)
+		expect.OK(t, err)
 		byAlias := *in
 		byAlias.FleetId, byAlias.AliasId = nil, alias.Alias.AliasId
-		same(t, "again, by alias", *r.created(&byAlias).GameSessionId, *g.GameSessionId)
+		expect.Same(t, "again, by alias", *r.created(&byAlias).GameSessionId, *g.GameSessionId)
 		old := *in
 		old.IdempotencyToken, old.GameSessionId = nil, in.IdempotencyToken
-		same(t, "again, by the token's old name", *r.created(&old).GameSessionId, *g.GameSessionId)
+		expect.Same(t, "again, by the token's old name", *r.created(&old).GameSessionId, *g.GameSessionId)
 
 		for name, change := range map[string]func(*gamelift.CreateGameSessionInput){
 			"maximum":    func(in *gamelift.CreateGameSessionInput) { in.MaximumPlayerSessionCount = new(int32(9)) },
@@ -176,27 +177,27 @@ func TestIdempotency(t *testing.T) {
 			other := *in
 			change(&other)
 			_, err := r.CreateGameSession(ctx, &other)
-			refused(t, "other "+name, err, mismatch, "IdempotencyToken", "token-1")
+			expect.Refused(t, "other "+name, err, mismatch, "IdempotencyToken", "token-1")
 		}
 
-		must(t, r.Computes.End(ctx, p.Key, compute.Normal))
-		same(t, "again, when ended", r.created(in).Status, types.GameSessionStatusTerminated)
+		expect.OK(t, r.Computes.End(ctx, p.Key, compute.Normal))
+		expect.Same(t, "again, when ended", r.created(in).Status, types.GameSessionStatusTerminated)
 		fleet := r.newFleet(nil)
 		r.processOf(fleet, east)
 		elsewhere := *in
 		elsewhere.FleetId = &fleet
-		same(t, "on another fleet", r.created(&elsewhere).Status, types.GameSessionStatusActivating)
+		expect.Same(t, "on another fleet", r.created(&elsewhere).Status, types.GameSessionStatusActivating)
 
 		// Free again with the end of what is kept.
 		r.tick(30 * 24 * time.Hour)
 		r.process()
-		same(t, "when it is kept no longer", r.created(in).Status, types.GameSessionStatusActivating)
+		expect.Same(t, "when it is kept no longer", r.created(in).Status, types.GameSessionStatusActivating)
 
 		// A token that looks like an id of ours is a token.
 		r.process()
 		in.IdempotencyToken = new("gsess-01234567-89ab-7def-8123-456789abcdef")
 		posing := r.created(in)
-		same(t, "posing", *r.game(*posing.GameSessionId).GameSessionId, *posing.GameSessionId)
+		expect.Same(t, "posing", *r.game(*posing.GameSessionId).GameSessionId, *posing.GameSessionId)
 	})
 }
 
@@ -218,7 +219,7 @@ func TestOneTokenAtOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		same(t, "game sessions", len(r.games(&gamelift.DescribeGameSessionsInput{FleetId: &r.fleet}, 100)), 1)
+		expect.Same(t, "game sessions", len(r.games(&gamelift.DescribeGameSessionsInput{FleetId: &r.fleet}, 100)), 1)
 		for range 3 { // no process was lost
 			r.created(r.create(1))
 		}
@@ -240,13 +241,13 @@ func TestTwoCallersOneProcess(t *testing.T) {
 						return
 					}
 					refusals.Add(1)
-					refused(t, "second", err, noCapacity, "Unable to reserve a process on fleet")
+					expect.Refused(t, "second", err, noCapacity, "Unable to reserve a process on fleet")
 				})
 			}
 			wg.Wait()
-			same(t, "made", made.Load(), 1)
-			same(t, "refused", refusals.Load(), 1)
-			must(t, r.Computes.End(t.Context(), p.Key, compute.Normal))
+			expect.Same(t, "made", made.Load(), 1)
+			expect.Same(t, "refused", refusals.Load(), 1)
+			expect.OK(t, r.Computes.End(t.Context(), p.Key, compute.Normal))
 		}
 	})
 }
@@ -258,24 +259,24 @@ func TestActivationTimesOut(t *testing.T) {
 		g := r.created(r.create(2))
 		r.inbox(p.Key)
 		r.tick(300*time.Second - time.Millisecond)
-		same(t, "status just before", r.game(*g.GameSessionId).Status, types.GameSessionStatusActivating)
+		expect.Same(t, "status just before", r.game(*g.GameSessionId).Status, types.GameSessionStatusActivating)
 		due, _, err := r.Due(t.Context())
-		must(t, err)
-		same(t, "due", due.Sub(r.clock.Now()), time.Millisecond)
+		expect.OK(t, err)
+		expect.Same(t, "due", due.Sub(r.clock.Now()), time.Millisecond)
 		r.clock.Advance(time.Millisecond)
-		refused(t, "activated too late, before any sweep", r.Activate(t.Context(), p.Key, *g.GameSessionId), badStatus, "timed out")
+		expect.Refused(t, "activated too late, before any sweep", r.Activate(t.Context(), p.Key, *g.GameSessionId), badStatus, "timed out")
 		r.tick(time.Second)
 		g = r.game(*g.GameSessionId)
-		same(t, "status", g.Status, types.GameSessionStatusTerminated)
-		same(t, "reason", g.StatusReason, "")
-		same(t, "termination", g.TerminationTime.Sub(*g.CreationTime), 300*time.Second)
-		same(t, "event", r.codes(r.fleet), "GAME_SESSION_ACTIVATION_TIMEOUT")
+		expect.Same(t, "status", g.Status, types.GameSessionStatusTerminated)
+		expect.Same(t, "reason", g.StatusReason, "")
+		expect.Same(t, "termination", g.TerminationTime.Sub(*g.CreationTime), 300*time.Second)
+		expect.Same(t, "event", r.codes(r.fleet), "GAME_SESSION_ACTIVATION_TIMEOUT")
 		got := r.inbox(p.Key)
 		if len(got) != 1 || got[0]["Action"] != "TerminateProcess" {
 			t.Errorf("process was told %v, want to end", got)
 		}
-		must(t, r.Computes.End(t.Context(), p.Key, compute.Normal))
-		same(t, "the end of its process changes nothing", show(r.game(*g.GameSessionId)), show(g))
+		expect.OK(t, r.Computes.End(t.Context(), p.Key, compute.Normal))
+		expect.Same(t, "the end of its process changes nothing", expect.JSON(r.game(*g.GameSessionId)), expect.JSON(g))
 
 		// The fleet's own timeout.
 		fleet := r.newFleet(func(in *gamelift.CreateFleetInput) {
@@ -287,9 +288,9 @@ func TestActivationTimesOut(t *testing.T) {
 		in.FleetId = &fleet
 		g = r.created(in)
 		_, err = r.CreateGameSession(t.Context(), in)
-		refused(t, "second activation at once", err, noCapacity)
+		expect.Refused(t, "second activation at once", err, noCapacity)
 		r.tick(10 * time.Second)
-		same(t, "status", r.game(*g.GameSessionId).Status, types.GameSessionStatusTerminated)
+		expect.Same(t, "status", r.game(*g.GameSessionId).Status, types.GameSessionStatusTerminated)
 		r.created(in)
 	})
 }
@@ -307,10 +308,10 @@ func TestCreators(t *testing.T) {
 			}
 			return in
 		}
-		same(t, "creator", *r.created(by(r.fleet, "ann")).CreatorId, "ann")
+		expect.Same(t, "creator", *r.created(by(r.fleet, "ann")).CreatorId, "ann")
 		r.clock.Advance(999 * time.Millisecond)
 		_, err := r.CreateGameSession(ctx, by(r.fleet, "ann"))
-		refused(t, "within a second", err, throttled, "Rate exceeded")
+		expect.Refused(t, "within a second", err, throttled, "Rate exceeded")
 		r.created(by(r.fleet, "bob"))
 		r.created(by(r.fleet, ""))
 		r.created(by(r.fleet, ""))
@@ -321,21 +322,21 @@ func TestCreators(t *testing.T) {
 			in.ResourceCreationLimitPolicy = &types.ResourceCreationLimitPolicy{NewGameSessionsPerCreator: new(int32(2)), PolicyPeriodInMinutes: new(int32(5))}
 		})
 		_, err = r.CreateGameSession(ctx, by(limited, ""))
-		refused(t, "nobody", err, invalid, "CreatorId")
+		expect.Refused(t, "nobody", err, invalid, "CreatorId")
 		r.created(by(limited, "ann"))
 		r.clock.Advance(time.Minute)
 		r.created(by(limited, "ann"))
 		r.tick(0)
 		_, err = r.CreateGameSession(ctx, by(limited, "ann"))
-		refused(t, "third of two", err, overLimit, "CreatorId", "2")
+		expect.Refused(t, "third of two", err, overLimit, "CreatorId", "2")
 		r.created(by(limited, "bob"))
 		r.clock.Advance(4*time.Minute - time.Millisecond)
 		_, err = r.CreateGameSession(ctx, by(limited, "ann"))
-		refused(t, "just before the window has passed", err, overLimit)
+		expect.Refused(t, "just before the window has passed", err, overLimit)
 		r.clock.Advance(time.Millisecond)
 		r.created(by(limited, "ann"))
 		_, err = r.CreateGameSession(ctx, by(limited, "ann"))
-		refused(t, "the window slides", err, overLimit)
+		expect.Refused(t, "the window slides", err, overLimit)
 
 		// Many at once get no more.
 		r.clock.Advance(time.Hour)
@@ -353,7 +354,7 @@ func TestCreators(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		same(t, "made at once", made.Load(), 2)
+		expect.Same(t, "made at once", made.Load(), 2)
 	})
 }
 
@@ -373,59 +374,59 @@ func TestUpdateGameSession(t *testing.T) {
 			if err != nil {
 				return types.GameSession{}, err
 			}
-			same(t, "described", show(r.game(*id)), show(*out.GameSession))
+			expect.Same(t, "described", expect.JSON(r.game(*id)), expect.JSON(*out.GameSession))
 			return *out.GameSession, nil
 		}
 		g, err := update(&input{MaximumPlayerSessionCount: new(int32(3))})
-		must(t, err)
-		same(t, "maximum", *g.MaximumPlayerSessionCount, 3)
-		same(t, "name stays", *g.Name, "duel")
+		expect.OK(t, err)
+		expect.Same(t, "maximum", *g.MaximumPlayerSessionCount, 3)
+		expect.Same(t, "name stays", *g.Name, "duel")
 		g, err = update(&input{
 			Name: new("final"), PlayerSessionCreationPolicy: types.PlayerSessionCreationPolicyDenyAll, ProtectionPolicy: types.ProtectionPolicyFullProtection,
 			GameProperties: []types.GameProperty{{Key: new("mode"), Value: new("team")}, {Key: new("age"), Value: new("18")}},
 		})
-		must(t, err)
-		same(t, "name", *g.Name, "final")
-		same(t, "policy", g.PlayerSessionCreationPolicy, types.PlayerSessionCreationPolicyDenyAll)
-		same(t, "properties", show(g.GameProperties), `[{"Key":"map","Value":"hills"},{"Key":"mode","Value":"team"},{"Key":"age","Value":"18"}]`)
+		expect.OK(t, err)
+		expect.Same(t, "name", *g.Name, "final")
+		expect.Same(t, "policy", g.PlayerSessionCreationPolicy, types.PlayerSessionCreationPolicyDenyAll)
+		expect.Same(t, "properties", expect.JSON(g.GameProperties), `[{"Key":"map","Value":"hills"},{"Key":"mode","Value":"team"},{"Key":"age","Value":"18"}]`)
 		details, err := r.DescribeGameSessionDetails(t.Context(), &gamelift.DescribeGameSessionDetailsInput{GameSessionId: id})
-		must(t, err)
-		same(t, "protection", details.GameSessionDetails[0].ProtectionPolicy, types.ProtectionPolicyFullProtection)
-		same(t, "details", show(details.GameSessionDetails[0].GameSession), show(g))
+		expect.OK(t, err)
+		expect.Same(t, "protection", details.GameSessionDetails[0].ProtectionPolicy, types.ProtectionPolicyFullProtection)
+		expect.Same(t, "details", expect.JSON(details.GameSessionDetails[0].GameSession), expect.JSON(g))
 
 		var many []types.GameProperty
 		for i := range 14 {
 			many = append(many, types.GameProperty{Key: new(fmt.Sprint("key ", i)), Value: new("x")})
 		}
 		_, err = update(&input{GameProperties: many})
-		refused(t, "17 properties", err, invalid, "GameProperties", "17")
+		expect.Refused(t, "17 properties", err, invalid, "GameProperties", "17")
 		_, err = update(&input{MaximumPlayerSessionCount: new(int32(201))})
-		refused(t, "201 players", err, invalid, "MaximumPlayerSessionCount")
+		expect.Refused(t, "201 players", err, invalid, "MaximumPlayerSessionCount")
 
-		must(t, r.Activate(t.Context(), p.Key, *id))
+		expect.OK(t, r.Activate(t.Context(), p.Key, *id))
 		_, err = update(&input{PlayerSessionCreationPolicy: types.PlayerSessionCreationPolicyAcceptAll})
-		must(t, err)
+		expect.OK(t, err)
 		_, err = r.joinAll(room{id: *id}, "ann", "bob")
-		must(t, err)
+		expect.OK(t, err)
 		g, err = update(&input{MaximumPlayerSessionCount: new(int32(1))})
-		must(t, err)
-		same(t, "players kept above the maximum", *g.CurrentPlayerSessionCount, 2)
+		expect.OK(t, err)
+		expect.Same(t, "players kept above the maximum", *g.CurrentPlayerSessionCount, 2)
 		_, err = r.join(room{id: *id}, "cat")
-		refused(t, "another above the maximum", err, full, "2 of 1")
-		same(t, "the process hears nothing of it", len(r.inbox(p.Key)), 0)
+		expect.Refused(t, "another above the maximum", err, full, "2 of 1")
+		expect.Same(t, "the process hears nothing of it", len(r.inbox(p.Key)), 0)
 
-		must(t, r.Computes.End(t.Context(), p.Key, compute.Normal))
+		expect.OK(t, r.Computes.End(t.Context(), p.Key, compute.Normal))
 		_, err = update(&input{Name: new("x")})
-		refused(t, "after its end", err, badStatus, "TERMINATED")
+		expect.Refused(t, "after its end", err, badStatus, "TERMINATED")
 		_, err = r.UpdateGameSession(t.Context(), &input{GameSessionId: new(*id + "0")})
-		refused(t, "unknown", err, missing, "GameSessionId")
+		expect.Refused(t, "unknown", err, missing, "GameSessionId")
 	})
 }
 
 // agent makes an agent manage all computes.
 func (r *rooms) agent() {
 	r.t.Helper()
-	must(r.t, r.DB.Write(r.t.Context(), func(tx *store.Tx) error {
+	expect.OK(r.t, r.DB.Write(r.t.Context(), func(tx *store.Tx) error {
 		_, err := tx.Exec(`UPDATE compute SET agent = 1`)
 		if err == nil {
 			_, err = tx.Exec(`UPDATE process SET agent = 1`)
@@ -450,76 +451,76 @@ func TestTerminate(t *testing.T) {
 		r.inbox(g.process)
 		playing, waiting := r.accepted(g, "ann"), r.joined(g, "bob")
 		_, err := r.terminate(g.id, force)
-		refused(t, "force without agent", err, invalid, "TerminationMode", "agent")
+		expect.Refused(t, "force without agent", err, invalid, "TerminationMode", "agent")
 
 		game, err := r.terminate(g.id, trigger)
-		must(t, err)
-		same(t, "answer", game.Status, types.GameSessionStatusTerminating)
-		same(t, "reason, not yet", game.StatusReason, "")
-		same(t, "described", show(r.game(g.id)), show(game))
+		expect.OK(t, err)
+		expect.Same(t, "answer", game.Status, types.GameSessionStatusTerminating)
+		expect.Same(t, "reason, not yet", game.StatusReason, "")
+		expect.Same(t, "described", expect.JSON(r.game(g.id)), expect.JSON(game))
 		again, err := r.terminate(g.id, trigger)
-		must(t, err)
-		same(t, "again", show(again), show(game))
+		expect.OK(t, err)
+		expect.Same(t, "again", expect.JSON(again), expect.JSON(game))
 		got := r.inbox(g.process)
-		same(t, "messages", len(got), 1)
-		same(t, "message", show(got[0]), show(map[string]any{"Action": "TerminateProcess", "TerminationTime": r.clock.Now().Add(5 * time.Minute).UnixMilli()}))
+		expect.Same(t, "messages", len(got), 1)
+		expect.Same(t, "message", expect.JSON(got[0]), expect.JSON(map[string]any{"Action": "TerminateProcess", "TerminationTime": r.clock.Now().Add(5 * time.Minute).UnixMilli()}))
 
 		_, err = r.join(g, "cat")
-		refused(t, "join", err, badStatus, "TERMINATING")
+		expect.Refused(t, "join", err, badStatus, "TERMINATING")
 		_, err = r.UpdateGameSession(t.Context(), &gamelift.UpdateGameSessionInput{GameSessionId: &g.id, Name: new("x")})
-		refused(t, "update", err, badStatus, "TERMINATING")
-		refused(t, "accept", r.AcceptPlayer(t.Context(), g.process, g.id, waiting), badStatus, "TERMINATING")
-		same(t, "players stay", r.player(playing).Status, types.PlayerSessionStatusActive)
-		must(t, r.RemovePlayer(t.Context(), g.process, g.id, playing))
+		expect.Refused(t, "update", err, badStatus, "TERMINATING")
+		expect.Refused(t, "accept", r.AcceptPlayer(t.Context(), g.process, g.id, waiting), badStatus, "TERMINATING")
+		expect.Same(t, "players stay", r.player(playing).Status, types.PlayerSessionStatusActive)
+		expect.OK(t, r.RemovePlayer(t.Context(), g.process, g.id, playing))
 
 		// Nobody could kill the process, so the game session lasts until it says that it ends.
 		r.clock.Advance(10 * time.Minute)
-		must(t, errors.Join(r.Computes.Tick(t.Context(), r.clock.Now()), r.Tick(t.Context(), r.clock.Now())))
-		same(t, "a slow end", r.game(g.id).Status, types.GameSessionStatusTerminating)
+		expect.OK(t, errors.Join(r.Computes.Tick(t.Context(), r.clock.Now()), r.Tick(t.Context(), r.clock.Now())))
+		expect.Same(t, "a slow end", r.game(g.id).Status, types.GameSessionStatusTerminating)
 
-		must(t, r.Computes.End(t.Context(), g.process, compute.Normal))
+		expect.OK(t, r.Computes.End(t.Context(), g.process, compute.Normal))
 		game = r.game(g.id)
-		same(t, "status", game.Status, types.GameSessionStatusTerminated)
-		same(t, "reason", game.StatusReason, types.GameSessionStatusReasonTriggeredOnProcessTerminate)
+		expect.Same(t, "status", game.Status, types.GameSessionStatusTerminated)
+		expect.Same(t, "reason", game.StatusReason, types.GameSessionStatusReasonTriggeredOnProcessTerminate)
 		_, err = r.terminate(g.id, trigger)
-		refused(t, "after its end", err, badStatus, "TERMINATED")
+		expect.Refused(t, "after its end", err, badStatus, "TERMINATED")
 		_, err = r.terminate(g.id+"0", trigger)
-		refused(t, "unknown", err, missing, "GameSessionId")
+		expect.Refused(t, "unknown", err, missing, "GameSessionId")
 
 		// While ACTIVATING.
 		p := r.process()
 		id := *r.created(r.create(8)).GameSessionId
 		_, err = r.terminate(id, trigger)
-		must(t, err)
-		refused(t, "activated after that", r.Activate(t.Context(), p.Key, id), badStatus, "TERMINATING")
-		must(t, r.Computes.End(t.Context(), p.Key, compute.Crashed))
-		same(t, "reason", r.game(id).StatusReason, types.GameSessionStatusReasonTriggeredOnProcessTerminate)
+		expect.OK(t, err)
+		expect.Refused(t, "activated after that", r.Activate(t.Context(), p.Key, id), badStatus, "TERMINATING")
+		expect.OK(t, r.Computes.End(t.Context(), p.Key, compute.Crashed))
+		expect.Same(t, "reason", r.game(id).StatusReason, types.GameSessionStatusReasonTriggeredOnProcessTerminate)
 
 		// With an agent.
 		first, second := r.open(8), r.open(8)
 		r.agent()
 		joined := r.joined(first, "ann")
 		game, err = r.terminate(first.id, force)
-		must(t, err)
-		same(t, "answer", game.Status, types.GameSessionStatusTerminating)
+		expect.OK(t, err)
+		expect.Same(t, "answer", game.Status, types.GameSessionStatusTerminating)
 		game = r.game(first.id)
-		same(t, "status", game.Status, types.GameSessionStatusTerminated)
-		same(t, "reason", game.StatusReason, types.GameSessionStatusReasonForceTerminated)
-		same(t, "player", r.player(joined).Status, types.PlayerSessionStatusTimedout)
+		expect.Same(t, "status", game.Status, types.GameSessionStatusTerminated)
+		expect.Same(t, "reason", game.StatusReason, types.GameSessionStatusReasonForceTerminated)
+		expect.Same(t, "player", r.player(joined).Status, types.PlayerSessionStatusTimedout)
 		_, err = r.terminate(second.id, trigger)
-		must(t, err)
+		expect.OK(t, err)
 		_, err = r.terminate(second.id, force)
-		must(t, err)
-		same(t, "reason of an escalation", r.game(second.id).StatusReason, types.GameSessionStatusReasonForceTerminated)
+		expect.OK(t, err)
+		expect.Same(t, "reason of an escalation", r.game(second.id).StatusReason, types.GameSessionStatusReasonForceTerminated)
 
 		// An old SDK.
 		third := r.open(8)
-		must(t, r.DB.Write(t.Context(), func(tx *store.Tx) error {
+		expect.OK(t, r.DB.Write(t.Context(), func(tx *store.Tx) error {
 			_, err := tx.Exec(`UPDATE process SET sdk_version = '4.0.2' WHERE key = $1`, third.process)
 			return err
 		}))
 		_, err = r.terminate(third.id, trigger)
-		refused(t, "old SDK", err, invalid, "4.0.2")
+		expect.Refused(t, "old SDK", err, invalid, "4.0.2")
 	})
 }
 
@@ -562,20 +563,20 @@ func TestDescribeGameSessions(t *testing.T) {
 				western = append(western, id)
 			}
 			if i%3 > 0 {
-				must(t, r.Activate(ctx, p.Key, id))
+				expect.OK(t, r.Activate(ctx, p.Key, id))
 			}
 			if i%3 == 1 {
 				active = append(active, id)
 			}
 			if i%3 == 2 {
-				must(t, r.Computes.End(ctx, p.Key, compute.Normal))
+				expect.OK(t, r.Computes.End(ctx, p.Key, compute.Normal))
 				ended = append(ended, id)
 			}
 		}
 		alias, err := r.Fleets.CreateAlias(ctx, &gamelift.CreateAliasInput{
 			Name: new("arena"), RoutingStrategy: &types.RoutingStrategy{Type: types.RoutingStrategyTypeSimple, FleetId: &r.fleet},
 		})
-		must(t, err)
+		expect.OK(t, err)
 		for name, c := range map[string]struct {
 			in   *input
 			want []string
@@ -595,7 +596,7 @@ func TestDescribeGameSessions(t *testing.T) {
 			"unknown":               {&input{GameSessionId: new(all[0] + "0")}, nil},
 		} {
 			for _, size := range []int32{1, 3, 13, 5000} {
-				same(t, fmt.Sprint(name, " in pages of ", size), strings.Join(r.games(c.in, size), " "), strings.Join(c.want, " "))
+				expect.Same(t, fmt.Sprint(name, " in pages of ", size), strings.Join(r.games(c.in, size), " "), strings.Join(c.want, " "))
 			}
 		}
 		var detailed []string
@@ -607,16 +608,16 @@ func TestDescribeGameSessions(t *testing.T) {
 			return out.GameSessionDetails, out.NextToken, nil
 		}) {
 			detailed = append(detailed, *d.GameSession.GameSessionId)
-			same(t, "protection", d.ProtectionPolicy, types.ProtectionPolicyNoProtection)
+			expect.Same(t, "protection", d.ProtectionPolicy, types.ProtectionPolicyNoProtection)
 		}
-		same(t, "details", strings.Join(detailed, " "), strings.Join(all, " "))
+		expect.Same(t, "details", strings.Join(detailed, " "), strings.Join(all, " "))
 
 		first, err := r.DescribeGameSessions(ctx, &input{FleetId: &r.fleet, Limit: new(int32(2))})
-		must(t, err)
+		expect.OK(t, err)
 		_, err = r.DescribeGameSessions(ctx, &input{FleetId: &r.fleet, StatusFilter: new("ACTIVE"), NextToken: first.NextToken})
-		refused(t, "token with another filter", err, invalid, "NextToken")
+		expect.Refused(t, "token with another filter", err, invalid, "NextToken")
 		_, err = r.DescribeGameSessionDetails(ctx, &gamelift.DescribeGameSessionDetailsInput{FleetId: &r.fleet, NextToken: first.NextToken})
-		refused(t, "token of another operation", err, invalid, "NextToken")
+		expect.Refused(t, "token of another operation", err, invalid, "NextToken")
 
 		for name, c := range map[string]struct {
 			in         *input
@@ -632,7 +633,7 @@ func TestDescribeGameSessions(t *testing.T) {
 			"status":                {&input{FleetId: &r.fleet, StatusFilter: new("active")}, invalid, "StatusFilter"},
 		} {
 			_, err := r.DescribeGameSessions(ctx, c.in)
-			refused(t, name, err, c.code, c.word)
+			expect.Refused(t, name, err, c.code, c.word)
 		}
 	})
 }
@@ -643,7 +644,7 @@ func TestTerminalAlias(t *testing.T) {
 		alias, err := r.Fleets.CreateAlias(t.Context(), &gamelift.CreateAliasInput{
 			Name: new("closed"), RoutingStrategy: &types.RoutingStrategy{Type: types.RoutingStrategyTypeTerminal, Message: new("Zurück am Montag.")},
 		})
-		must(t, err)
+		expect.OK(t, err)
 		id := alias.Alias.AliasId
 		_, create := r.CreateGameSession(t.Context(), &gamelift.CreateGameSessionInput{AliasId: id, MaximumPlayerSessionCount: new(int32(1))})
 		_, search := r.SearchGameSessions(t.Context(), &gamelift.SearchGameSessionsInput{AliasId: id})
@@ -666,20 +667,20 @@ func TestConnectionDetails(t *testing.T) {
 			return r.GetPlayerConnectionDetails(t.Context(), &gamelift.GetPlayerConnectionDetailsInput{GameSessionId: &id, PlayerIds: players})
 		}
 		_, err := get(*g.GameSessionId, "ann")
-		refused(t, "while ACTIVATING", err, badStatus, "ACTIVATING")
-		must(t, r.Activate(t.Context(), p.Key, *g.GameSessionId))
+		expect.Refused(t, "while ACTIVATING", err, badStatus, "ACTIVATING")
+		expect.OK(t, r.Activate(t.Context(), p.Key, *g.GameSessionId))
 		out, err := get(*g.GameSessionId, "ann", "bob")
-		must(t, err)
-		same(t, "game session", *out.GameSessionId, *g.GameSessionId)
+		expect.OK(t, err)
+		expect.Same(t, "game session", *out.GameSessionId, *g.GameSessionId)
 		endpoint := []map[string]any{{"IpAddress": "10.0.0.1", "Port": *g.Port}}
-		same(t, "details", show(out.PlayerConnectionDetails), show([]map[string]any{
+		expect.Same(t, "details", expect.JSON(out.PlayerConnectionDetails), expect.JSON([]map[string]any{
 			{"Endpoints": endpoint, "Expiration": nil, "PlayerGatewayToken": "", "PlayerId": "ann"},
 			{"Endpoints": endpoint, "Expiration": nil, "PlayerGatewayToken": "", "PlayerId": "bob"},
 		}))
 		_, err = get(*g.GameSessionId)
-		refused(t, "nobody", err, invalid, "PlayerIds")
+		expect.Refused(t, "nobody", err, invalid, "PlayerIds")
 		_, err = get(*g.GameSessionId+"0", "ann")
-		refused(t, "unknown", err, missing, "GameSessionId")
+		expect.Refused(t, "unknown", err, missing, "GameSessionId")
 	})
 }
 
@@ -695,23 +696,23 @@ func TestLogs(t *testing.T) {
 			return *out.PreSignedUrl, nil
 		}
 		_, err := get(g.id)
-		refused(t, "before its end", err, invalid, "ACTIVE")
+		expect.Refused(t, "before its end", err, invalid, "ACTIVE")
 		_, err = get(g.id + "0")
-		refused(t, "unknown", err, missing, "GameSessionId")
-		must(t, r.Computes.End(t.Context(), g.process, compute.Normal))
+		expect.Refused(t, "unknown", err, missing, "GameSessionId")
+		expect.OK(t, r.Computes.End(t.Context(), g.process, compute.Normal))
 		_, err = get(g.id)
-		refused(t, "without bundle", err, invalid, "agent")
+		expect.Refused(t, "without bundle", err, invalid, "agent")
 
 		r.LogURL = func(_ *store.Tx, id arn.GameSessionID, ended time.Time) (string, bool, error) {
 			return "https://logs/" + string(id), ended.Equal(r.clock.Now()), nil
 		}
 		url, err := get(g.id)
-		must(t, err)
-		same(t, "url", url, "https://logs/"+g.id)
+		expect.OK(t, err)
+		expect.Same(t, "url", url, "https://logs/"+g.id)
 		r.LogURL = nil
 		r.clock.Advance(14 * 24 * time.Hour)
 		_, err = get(g.id)
-		refused(t, "14 days later", err, missing, "no longer kept")
+		expect.Refused(t, "14 days later", err, missing, "no longer kept")
 	})
 }
 
@@ -724,15 +725,15 @@ func TestCounts(t *testing.T) {
 		r.open(5)
 		r.process()
 		r.created(r.create(7)) // ACTIVATING
-		must(t, r.DB.Read(t.Context(), func(tx *store.Tx) error {
+		expect.OK(t, r.DB.Read(t.Context(), func(tx *store.Tx) error {
 			for at, want := range map[arn.Location]string{
 				"":   `{"Processes":0,"GameSessions":2,"Players":2,"MaxPlayers":13}`,
 				east: `{"Processes":0,"GameSessions":2,"Players":2,"MaxPlayers":13}`,
 				west: `{"Processes":0,"GameSessions":0,"Players":0,"MaxPlayers":0}`,
 			} {
 				c, err := r.CountTx(tx, arn.FleetID(r.fleet), at)
-				must(t, err)
-				same(t, "counts at "+string(at), show(c), want)
+				expect.OK(t, err)
+				expect.Same(t, "counts at "+string(at), expect.JSON(c), want)
 			}
 			return nil
 		}))
@@ -745,10 +746,10 @@ func TestFleetDeleted(t *testing.T) {
 		g := r.open(8)
 		id := r.accepted(g, "ann")
 		_, err := r.Fleets.DeleteFleet(t.Context(), &gamelift.DeleteFleetInput{FleetId: &r.fleet})
-		must(t, err)
-		same(t, "status", r.game(g.id).Status, types.GameSessionStatusTerminated)
-		same(t, "player", r.player(id).Status, types.PlayerSessionStatusCompleted)
+		expect.OK(t, err)
+		expect.Same(t, "status", r.game(g.id).Status, types.GameSessionStatusTerminated)
+		expect.Same(t, "player", r.player(id).Status, types.PlayerSessionStatusCompleted)
 		_, err = r.DescribeGameSessions(t.Context(), &gamelift.DescribeGameSessionsInput{FleetId: &r.fleet})
-		refused(t, "list", err, missing, "FleetId")
+		expect.Refused(t, "list", err, missing, "FleetId")
 	})
 }

@@ -2,19 +2,17 @@ package session_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/session"
 	"github.com/matchyard/matchyard/internal/store"
@@ -67,7 +65,7 @@ func furnish(t testing.TB, db *store.DB, clock *storetest.Clock) *rooms {
 	r := &rooms{t: t, clock: clock, Service: service(db)}
 	for _, name := range []arn.Location{east, west} {
 		_, err := r.Fleets.CreateLocation(t.Context(), &gamelift.CreateLocationInput{LocationName: new(string(name))})
-		must(t, err)
+		expect.OK(t, err)
 	}
 	r.fleet = r.newFleet(nil)
 	return r
@@ -99,13 +97,13 @@ func (r *rooms) newFleet(change func(*gamelift.CreateFleetInput)) string {
 		change(in)
 	}
 	out, err := r.Fleets.CreateFleet(r.t.Context(), in)
-	must(r.t, err)
+	expect.OK(r.t, err)
 	id := *out.FleetAttributes.FleetId
 	for _, at := range []arn.Location{east, west} {
 		_, err := r.Computes.RegisterCompute(r.t.Context(), &gamelift.RegisterComputeInput{
 			FleetId: &id, ComputeName: new(host(at)), IpAddress: new("10.0.0.1"), Location: new(string(at)),
 		})
-		must(r.t, err)
+		expect.OK(r.t, err)
 	}
 	return id
 }
@@ -123,9 +121,9 @@ func (r *rooms) processOf(fleet string, at arn.Location) compute.Process {
 		ProcessID: fmt.Sprintf("pid-%d", r.dials), Compute: arn.ComputeName(host(at)), Fleet: arn.FleetID(fleet),
 		IdempotencyToken: fmt.Sprintf("once-%d", r.dials), SDKVersion: "5.5.0", SDKLanguage: "Go", Trusted: true,
 	})
-	must(r.t, err)
-	must(r.t, r.Computes.Ready(ctx, p.Key, compute.Ready{Port: 7000 + int32(r.dials%1000)}))
-	must(r.t, r.Computes.Health(ctx, p.Key, true))
+	expect.OK(r.t, err)
+	expect.OK(r.t, r.Computes.Ready(ctx, p.Key, compute.Ready{Port: 7000 + int32(r.dials%1000)}))
+	expect.OK(r.t, r.Computes.Health(ctx, p.Key, true))
 	return p
 }
 
@@ -138,7 +136,7 @@ func (r *rooms) create(maximum int32) *gamelift.CreateGameSessionInput {
 func (r *rooms) created(in *gamelift.CreateGameSessionInput) types.GameSession {
 	r.t.Helper()
 	out, err := r.CreateGameSession(r.t.Context(), in)
-	must(r.t, err)
+	expect.OK(r.t, err)
 	return *out.GameSession
 }
 
@@ -153,7 +151,7 @@ func (r *rooms) open(maximum int32) room {
 	r.t.Helper()
 	p := r.process()
 	g := r.created(r.create(maximum))
-	must(r.t, r.Activate(r.t.Context(), p.Key, *g.GameSessionId))
+	expect.OK(r.t, r.Activate(r.t.Context(), p.Key, *g.GameSessionId))
 	return room{*g.GameSessionId, p.Key}
 }
 
@@ -170,7 +168,7 @@ func (r *rooms) join(g room, player string) (types.PlayerSession, error) {
 func (r *rooms) joined(g room, player string) string {
 	r.t.Helper()
 	p, err := r.join(g, player)
-	must(r.t, err)
+	expect.OK(r.t, err)
 	return *p.PlayerSessionId
 }
 
@@ -178,7 +176,7 @@ func (r *rooms) joined(g room, player string) string {
 func (r *rooms) accepted(g room, player string) string {
 	r.t.Helper()
 	id := r.joined(g, player)
-	must(r.t, r.AcceptPlayer(r.t.Context(), g.process, g.id, id))
+	expect.OK(r.t, r.AcceptPlayer(r.t.Context(), g.process, g.id, id))
 	return id
 }
 
@@ -195,7 +193,7 @@ func (r *rooms) joinAll(g room, players ...string) ([]types.PlayerSession, error
 func (r *rooms) player(id string) types.PlayerSession {
 	r.t.Helper()
 	out, err := r.DescribePlayerSessions(r.t.Context(), &gamelift.DescribePlayerSessionsInput{PlayerSessionId: &id})
-	must(r.t, err)
+	expect.OK(r.t, err)
 	if len(out.PlayerSessions) != 1 {
 		r.t.Fatalf("player session %s: got %d", id, len(out.PlayerSessions))
 	}
@@ -206,7 +204,7 @@ func (r *rooms) player(id string) types.PlayerSession {
 func (r *rooms) game(id string) types.GameSession {
 	r.t.Helper()
 	out, err := r.DescribeGameSessions(r.t.Context(), &gamelift.DescribeGameSessionsInput{GameSessionId: &id})
-	must(r.t, err)
+	expect.OK(r.t, err)
 	if len(out.GameSessions) != 1 {
 		r.t.Fatalf("game session %s: got %d", id, len(out.GameSessions))
 	}
@@ -217,18 +215,18 @@ func (r *rooms) game(id string) types.GameSession {
 func (r *rooms) tick(d time.Duration) {
 	r.t.Helper()
 	r.clock.Advance(d)
-	must(r.t, r.Tick(r.t.Context(), r.clock.Now()))
+	expect.OK(r.t, r.Tick(r.t.Context(), r.clock.Now()))
 }
 
 // inbox is what waits for a process: the messages' actions.
 func (r *rooms) inbox(process store.Key) []map[string]any {
 	r.t.Helper()
 	list, err := r.Computes.TakeInbox(r.t.Context(), []store.Key{process})
-	must(r.t, err)
+	expect.OK(r.t, err)
 	var all []map[string]any
 	for _, m := range list {
 		var message map[string]any
-		must(r.t, json.Unmarshal(m.Text, &message))
+		expect.OK(r.t, json.Unmarshal(m.Text, &message))
 		all = append(all, message)
 	}
 	return all
@@ -237,7 +235,7 @@ func (r *rooms) inbox(process store.Key) []map[string]any {
 // checkCounts compares what game sessions count with their player sessions.
 func (r *rooms) checkCounts() {
 	r.t.Helper()
-	must(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) error {
+	expect.OK(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) error {
 		rows, err := tx.Query(`SELECT g.id, g.players, (SELECT count(*) FROM player_session p WHERE p.game = g.key AND p.status IN (1, 2)) FROM game_session g ORDER BY g.key`)
 		if err != nil {
 			return err
@@ -261,7 +259,7 @@ func (r *rooms) checkCounts() {
 func (r *rooms) codes(fleet string) string {
 	r.t.Helper()
 	out, err := r.Fleets.DescribeFleetEvents(r.t.Context(), &gamelift.DescribeFleetEventsInput{FleetId: &fleet})
-	must(r.t, err)
+	expect.OK(r.t, err)
 	var list []string
 	for _, e := range out.Events {
 		if !strings.HasPrefix(string(e.EventCode), "FLEET_") {
@@ -269,63 +267,4 @@ func (r *rooms) codes(fleet string) string {
 		}
 	}
 	return strings.Join(list, " ")
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// same fails when got is not want.
-func same[T comparable](t testing.TB, what string, got, want T) {
-	t.Helper()
-	if got != want {
-		t.Errorf("%s: got %v, want %v", what, got, want)
-	}
-}
-
-// refused checks that err is the exception and that its message has all the words.
-func refused(t testing.TB, what string, err error, code string, words ...string) {
-	t.Helper()
-	api, ok := errors.AsType[smithy.APIError](err)
-	if !ok || api.ErrorCode() != code {
-		t.Errorf("%s: error %v, want %s", what, err, code)
-		return
-	}
-	for _, w := range words {
-		if !strings.Contains(api.ErrorMessage(), w) {
-			t.Errorf("%s: message %q lacks %q", what, api.ErrorMessage(), w)
-		}
-	}
-}
-
-// members are the names of the members that are set, sorted.
-func members(v any) string {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return err.Error()
-	}
-	var all map[string]any
-	if err := json.Unmarshal(text, &all); err != nil {
-		return err.Error()
-	}
-	var names []string
-	for name, value := range all {
-		if value != nil && value != "" {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return strings.Join(names, " ")
-}
-
-// show is a value as JSON, for comparing and for messages.
-func show(v any) string {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return err.Error()
-	}
-	return string(text)
 }

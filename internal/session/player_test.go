@@ -16,6 +16,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/session"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/store/storetest"
@@ -27,25 +28,25 @@ func TestReservationTimesOut(t *testing.T) {
 		g := r.open(1)
 		id := r.joined(g, "ann")
 		_, err := r.join(g, "bob")
-		refused(t, "second player", err, full, "1 of 1")
+		expect.Refused(t, "second player", err, full, "1 of 1")
 
 		r.tick(60*time.Second - time.Millisecond)
-		same(t, "status just before the deadline", r.player(id).Status, types.PlayerSessionStatusReserved)
+		expect.Same(t, "status just before the deadline", r.player(id).Status, types.PlayerSessionStatusReserved)
 		due, ok, err := r.Due(t.Context())
-		must(t, err)
-		same(t, "due", due.Sub(r.clock.Now()), time.Millisecond)
-		same(t, "is due", ok, true)
+		expect.OK(t, err)
+		expect.Same(t, "due", due.Sub(r.clock.Now()), time.Millisecond)
+		expect.Same(t, "is due", ok, true)
 
 		r.clock.Advance(time.Millisecond)
-		refused(t, "accept at the deadline, before any sweep", r.AcceptPlayer(t.Context(), g.process, g.id, id), invalid, "TIMEDOUT instead of RESERVED")
-		refused(t, "remove at the deadline, before any sweep", r.RemovePlayer(t.Context(), g.process, g.id, id), invalid, "TIMEDOUT")
+		expect.Refused(t, "accept at the deadline, before any sweep", r.AcceptPlayer(t.Context(), g.process, g.id, id), invalid, "TIMEDOUT instead of RESERVED")
+		expect.Refused(t, "remove at the deadline, before any sweep", r.RemovePlayer(t.Context(), g.process, g.id, id), invalid, "TIMEDOUT")
 		r.tick(0)
 		p := r.player(id)
-		same(t, "status", p.Status, types.PlayerSessionStatusTimedout)
-		same(t, "termination", p.TerminationTime.Sub(*p.CreationTime), time.Minute)
-		same(t, "count", *r.game(g.id).CurrentPlayerSessionCount, 0)
-		refused(t, "accept", r.AcceptPlayer(t.Context(), g.process, g.id, id), invalid, "has a status of TIMEDOUT instead of RESERVED", id)
-		refused(t, "remove", r.RemovePlayer(t.Context(), g.process, g.id, id), invalid, "TIMEDOUT")
+		expect.Same(t, "status", p.Status, types.PlayerSessionStatusTimedout)
+		expect.Same(t, "termination", p.TerminationTime.Sub(*p.CreationTime), time.Minute)
+		expect.Same(t, "count", *r.game(g.id).CurrentPlayerSessionCount, 0)
+		expect.Refused(t, "accept", r.AcceptPlayer(t.Context(), g.process, g.id, id), invalid, "has a status of TIMEDOUT instead of RESERVED", id)
+		expect.Refused(t, "remove", r.RemovePlayer(t.Context(), g.process, g.id, id), invalid, "TIMEDOUT")
 		r.joined(g, "bob")
 	})
 }
@@ -63,11 +64,11 @@ func TestLateSweep(t *testing.T) {
 		r.tick(time.Hour)
 		for _, id := range ids {
 			p := r.player(id)
-			same(t, "termination", p.TerminationTime.Sub(*p.CreationTime), time.Minute)
+			expect.Same(t, "termination", p.TerminationTime.Sub(*p.CreationTime), time.Minute)
 		}
-		same(t, "count", *r.game(g.id).CurrentPlayerSessionCount, 1)
+		expect.Same(t, "count", *r.game(g.id).CurrentPlayerSessionCount, 1)
 		r.tick(0)
-		same(t, "count after another sweep", *r.game(g.id).CurrentPlayerSessionCount, 1)
+		expect.Same(t, "count after another sweep", *r.game(g.id).CurrentPlayerSessionCount, 1)
 	})
 }
 
@@ -85,13 +86,13 @@ func TestManyReservationsTimeOut(t *testing.T) {
 					players = append(players, fmt.Sprintf("player %d-%d", i, k))
 				}
 				_, err := r.joinAll(g, players...)
-				must(t, err)
+				expect.OK(t, err)
 			}
 		}
 		r.accepted(games[1], "ann")
 		r.tick(time.Minute)
 		for i, want := range []int32{0, 1, 0} {
-			same(t, "count", *r.game(games[i].id).CurrentPlayerSessionCount, want)
+			expect.Same(t, "count", *r.game(games[i].id).CurrentPlayerSessionCount, want)
 		}
 	})
 }
@@ -101,48 +102,48 @@ func TestLifeOfAPlayerSession(t *testing.T) {
 		g := r.open(2)
 		ctx := t.Context()
 		reserved, err := r.join(g, "ann")
-		must(t, err)
+		expect.OK(t, err)
 		id := *reserved.PlayerSessionId
-		same(t, "members of a new one", members(reserved), "CreationTime FleetArn FleetId GameSessionId IpAddress PlayerId PlayerSessionId Port Status")
-		same(t, "described", show(r.player(id)), show(reserved))
-		same(t, "fleet ARN", *reserved.FleetArn, "arn:aws:gamelift:us-west-2:123456789012:fleet/"+r.fleet)
-		same(t, "game session", *reserved.GameSessionId, g.id)
-		same(t, "address", *reserved.IpAddress, "10.0.0.1")
+		expect.Same(t, "members of a new one", expect.Members(reserved), "CreationTime FleetArn FleetId GameSessionId IpAddress PlayerId PlayerSessionId Port Status")
+		expect.Same(t, "described", expect.JSON(r.player(id)), expect.JSON(reserved))
+		expect.Same(t, "fleet ARN", *reserved.FleetArn, "arn:aws:gamelift:us-west-2:123456789012:fleet/"+r.fleet)
+		expect.Same(t, "game session", *reserved.GameSessionId, g.id)
+		expect.Same(t, "address", *reserved.IpAddress, "10.0.0.1")
 		if !strings.HasPrefix(id, "psess-") || len(id) != 42 {
 			t.Errorf("id %q is not psess-<uuid>", id)
 		}
 
 		r.clock.Advance(30 * time.Second)
-		must(t, r.AcceptPlayer(ctx, g.process, g.id, id))
-		same(t, "status", r.player(id).Status, types.PlayerSessionStatusActive)
-		refused(t, "accept twice", r.AcceptPlayer(ctx, g.process, g.id, id), invalid, "PlayerSession ("+id+") has a status of ACTIVE instead of RESERVED")
+		expect.OK(t, r.AcceptPlayer(ctx, g.process, g.id, id))
+		expect.Same(t, "status", r.player(id).Status, types.PlayerSessionStatusActive)
+		expect.Refused(t, "accept twice", r.AcceptPlayer(ctx, g.process, g.id, id), invalid, "PlayerSession ("+id+") has a status of ACTIVE instead of RESERVED")
 		r.tick(time.Hour)
-		same(t, "status an hour later", r.player(id).Status, types.PlayerSessionStatusActive)
+		expect.Same(t, "status an hour later", r.player(id).Status, types.PlayerSessionStatusActive)
 
-		must(t, r.RemovePlayer(ctx, g.process, g.id, id))
+		expect.OK(t, r.RemovePlayer(ctx, g.process, g.id, id))
 		p := r.player(id)
-		same(t, "status", p.Status, types.PlayerSessionStatusCompleted)
-		same(t, "termination", *p.TerminationTime, r.clock.Now())
-		same(t, "members of a completed one", members(p), "CreationTime FleetArn FleetId GameSessionId IpAddress PlayerId PlayerSessionId Port Status TerminationTime")
-		same(t, "count", *r.game(g.id).CurrentPlayerSessionCount, 0)
-		must(t, r.RemovePlayer(ctx, g.process, g.id, id))
-		same(t, "count after removing twice", *r.game(g.id).CurrentPlayerSessionCount, 0)
-		refused(t, "accept a completed one", r.AcceptPlayer(ctx, g.process, g.id, id), invalid, "COMPLETED instead of RESERVED")
+		expect.Same(t, "status", p.Status, types.PlayerSessionStatusCompleted)
+		expect.Same(t, "termination", *p.TerminationTime, r.clock.Now())
+		expect.Same(t, "members of a completed one", expect.Members(p), "CreationTime FleetArn FleetId GameSessionId IpAddress PlayerId PlayerSessionId Port Status TerminationTime")
+		expect.Same(t, "count", *r.game(g.id).CurrentPlayerSessionCount, 0)
+		expect.OK(t, r.RemovePlayer(ctx, g.process, g.id, id))
+		expect.Same(t, "count after removing twice", *r.game(g.id).CurrentPlayerSessionCount, 0)
+		expect.Refused(t, "accept a completed one", r.AcceptPlayer(ctx, g.process, g.id, id), invalid, "COMPLETED instead of RESERVED")
 
 		never := r.joined(g, "bob")
-		must(t, r.RemovePlayer(ctx, g.process, g.id, never))
-		same(t, "removed before it was accepted", r.player(never).Status, types.PlayerSessionStatusCompleted)
+		expect.OK(t, r.RemovePlayer(ctx, g.process, g.id, never))
+		expect.Same(t, "removed before it was accepted", r.player(never).Status, types.PlayerSessionStatusCompleted)
 
 		other := r.open(2)
 		theirs := r.joined(other, "eve")
-		refused(t, "accept another game session's", r.AcceptPlayer(ctx, g.process, g.id, theirs), missing, "PlayerSessionId")
-		refused(t, "accept for another process", r.AcceptPlayer(ctx, g.process, other.id, theirs), invalid, "another process")
-		refused(t, "accept an unknown one", r.AcceptPlayer(ctx, g.process, g.id, unknownPlayer), missing, "PlayerSessionId")
-		refused(t, "accept nonsense", r.AcceptPlayer(ctx, g.process, g.id, "psess-\x00"), missing, "PlayerSessionId")
-		refused(t, "accept in nonsense", r.AcceptPlayer(ctx, g.process, "arn:aws:gamelift:us-west-2::gamesession/fleet-1/\x00", theirs), missing, "GameSessionId")
-		refused(t, "remove an unknown one", r.RemovePlayer(ctx, g.process, g.id, unknownPlayer), missing, "PlayerSessionId")
+		expect.Refused(t, "accept another game session's", r.AcceptPlayer(ctx, g.process, g.id, theirs), missing, "PlayerSessionId")
+		expect.Refused(t, "accept for another process", r.AcceptPlayer(ctx, g.process, other.id, theirs), invalid, "another process")
+		expect.Refused(t, "accept an unknown one", r.AcceptPlayer(ctx, g.process, g.id, unknownPlayer), missing, "PlayerSessionId")
+		expect.Refused(t, "accept nonsense", r.AcceptPlayer(ctx, g.process, g.id, "psess-\x00"), missing, "PlayerSessionId")
+		expect.Refused(t, "accept in nonsense", r.AcceptPlayer(ctx, g.process, "arn:aws:gamelift:us-west-2::gamesession/fleet-1/\x00", theirs), missing, "GameSessionId")
+		expect.Refused(t, "remove an unknown one", r.RemovePlayer(ctx, g.process, g.id, unknownPlayer), missing, "PlayerSessionId")
 		guessed := theirs[:len(theirs)-1] + string("0123456789abcdef"[(strings.IndexByte("0123456789abcdef", theirs[len(theirs)-1])+1)%16])
-		refused(t, "accept a guessed one", r.AcceptPlayer(ctx, other.process, other.id, guessed), missing, "PlayerSessionId")
+		expect.Refused(t, "accept a guessed one", r.AcceptPlayer(ctx, other.process, other.id, guessed), missing, "PlayerSessionId")
 	})
 }
 
@@ -151,19 +152,19 @@ func TestWhoMayJoin(t *testing.T) {
 		p := r.process()
 		g := room{*r.created(r.create(3)).GameSessionId, p.Key}
 		_, err := r.join(g, "ann")
-		refused(t, "while ACTIVATING", err, badStatus, "ACTIVATING")
-		must(t, r.Activate(t.Context(), p.Key, g.id))
-		must(t, r.SetCreationPolicy(t.Context(), p.Key, g.id, "DENY_ALL"))
+		expect.Refused(t, "while ACTIVATING", err, badStatus, "ACTIVATING")
+		expect.OK(t, r.Activate(t.Context(), p.Key, g.id))
+		expect.OK(t, r.SetCreationPolicy(t.Context(), p.Key, g.id, "DENY_ALL"))
 		_, err = r.join(g, "ann")
-		refused(t, "with DENY_ALL", err, badStatus, "DENY_ALL")
-		must(t, r.SetCreationPolicy(t.Context(), p.Key, g.id, "ACCEPT_ALL"))
-		refused(t, "another policy", r.SetCreationPolicy(t.Context(), p.Key, g.id, "NOT_SET"), invalid, "PlayerSessionPolicy")
+		expect.Refused(t, "with DENY_ALL", err, badStatus, "DENY_ALL")
+		expect.OK(t, r.SetCreationPolicy(t.Context(), p.Key, g.id, "ACCEPT_ALL"))
+		expect.Refused(t, "another policy", r.SetCreationPolicy(t.Context(), p.Key, g.id, "NOT_SET"), invalid, "PlayerSessionPolicy")
 
 		out, err := r.CreatePlayerSession(t.Context(), &gamelift.CreatePlayerSessionInput{GameSessionId: &g.id, PlayerId: new("ann"), PlayerData: new("red")})
-		must(t, err)
-		same(t, "data", *out.PlayerSession.PlayerData, "red")
+		expect.OK(t, err)
+		expect.Same(t, "data", *out.PlayerSession.PlayerData, "red")
 		r.joined(g, "ann") // again: a second slot
-		same(t, "count", *r.game(g.id).CurrentPlayerSessionCount, 2)
+		expect.Same(t, "count", *r.game(g.id).CurrentPlayerSessionCount, 2)
 
 		for name, id := range map[string]string{
 			"unknown":   strings.TrimSuffix(g.id, g.id[len(g.id)-4:]) + "0000",
@@ -172,19 +173,19 @@ func TestWhoMayJoin(t *testing.T) {
 			"elsewhere": strings.Replace(g.id, r.fleet, unknownFleet, 1),
 		} {
 			_, err = r.join(room{id: id}, "ann")
-			refused(t, name, err, missing, "GameSessionId")
+			expect.Refused(t, name, err, missing, "GameSessionId")
 		}
 		old := strings.Replace(strings.Replace(g.id, "/custom-east/", "/", 1), "us-west-2", "custom-east", 1)
 		_, err = r.join(room{id: old}, "cat")
-		must(t, err)
+		expect.OK(t, err)
 
-		must(t, r.Computes.End(t.Context(), p.Key, compute.Normal))
+		expect.OK(t, r.Computes.End(t.Context(), p.Key, compute.Normal))
 		_, err = r.join(g, "dan")
-		refused(t, "after the end", err, badStatus, "TERMINATED")
+		expect.Refused(t, "after the end", err, badStatus, "TERMINATED")
 
 		empty := r.open(0)
 		_, err = r.join(empty, "ann")
-		refused(t, "with no slots", err, full)
+		expect.Refused(t, "with no slots", err, full)
 	})
 }
 
@@ -197,32 +198,32 @@ func TestAllOrNothing(t *testing.T) {
 		}
 		g := r.open(25)
 		_, err := r.joinAll(g, append(players, "one more")...)
-		refused(t, "26 players", err, invalid, "PlayerIds")
+		expect.Refused(t, "26 players", err, invalid, "PlayerIds")
 		_, err = r.joinAll(g)
-		refused(t, "no players", err, invalid, "PlayerIds")
+		expect.Refused(t, "no players", err, invalid, "PlayerIds")
 
 		out, err := r.CreatePlayerSessions(t.Context(), &gamelift.CreatePlayerSessionsInput{
 			GameSessionId: &g.id, PlayerIds: players, PlayerDataMap: map[string]string{"player 3": "blue", "nobody": "green"},
 		})
-		must(t, err)
+		expect.OK(t, err)
 		var ids []string
 		for i, p := range out.PlayerSessions {
-			same(t, "player", *p.PlayerId, players[i])
-			same(t, "has data", p.PlayerData != nil, i == 3)
+			expect.Same(t, "player", *p.PlayerId, players[i])
+			expect.Same(t, "has data", p.PlayerData != nil, i == 3)
 			ids = append(ids, *p.PlayerSessionId)
 		}
-		same(t, "data", *out.PlayerSessions[3].PlayerData, "blue")
-		same(t, "sessions", len(slices.Compact(slices.Sorted(slices.Values(ids)))), 25)
-		same(t, "in order", slices.IsSorted(ids), true)
+		expect.Same(t, "data", *out.PlayerSessions[3].PlayerData, "blue")
+		expect.Same(t, "sessions", len(slices.Compact(slices.Sorted(slices.Values(ids)))), 25)
+		expect.Same(t, "in order", slices.IsSorted(ids), true)
 
 		g = r.open(24)
 		_, err = r.joinAll(g, players...)
-		refused(t, "25 into 24", err, full, "too many for 25 more")
-		same(t, "count", *r.game(g.id).CurrentPlayerSessionCount, 0)
-		same(t, "made", len(r.list(&gamelift.DescribePlayerSessionsInput{GameSessionId: &g.id}, 100)), 0)
+		expect.Refused(t, "25 into 24", err, full, "too many for 25 more")
+		expect.Same(t, "count", *r.game(g.id).CurrentPlayerSessionCount, 0)
+		expect.Same(t, "made", len(r.list(&gamelift.DescribePlayerSessionsInput{GameSessionId: &g.id}, 100)), 0)
 		_, err = r.joinAll(g, "ann", "ann")
-		must(t, err)
-		same(t, "count of a player named twice", *r.game(g.id).CurrentPlayerSessionCount, 2)
+		expect.OK(t, err)
+		expect.Same(t, "count of a player named twice", *r.game(g.id).CurrentPlayerSessionCount, 2)
 	})
 }
 
@@ -241,7 +242,7 @@ func TestSlotsAreGivenOnceByTwoNodes(t *testing.T) {
 	var nodes []*rooms
 	for range 2 {
 		db, err := store.Open(t.Context(), url, store.Options{Now: clock.Now})
-		must(t, err)
+		expect.OK(t, err)
 		t.Cleanup(func() { _ = db.Close() })
 		if nodes == nil {
 			nodes = append(nodes, furnish(t, db, clock))
@@ -286,7 +287,7 @@ func contend(t *testing.T, nodes []*rooms, games ...room) {
 		if n := got[k].Load(); n != 100 {
 			t.Errorf("%d slots given of 100, %d calls refused", n, refusals[k].Load())
 		}
-		same(t, "count", *nodes[0].game(g.id).CurrentPlayerSessionCount, 100)
+		expect.Same(t, "count", *nodes[0].game(g.id).CurrentPlayerSessionCount, 100)
 	}
 }
 
@@ -298,31 +299,31 @@ func TestProcessEnds(t *testing.T) {
 		r.clock.Advance(time.Minute + time.Second)
 		waiting := r.joined(g, "cat")
 		done := r.accepted(g, "dan")
-		must(t, r.RemovePlayer(t.Context(), g.process, g.id, done))
+		expect.OK(t, r.RemovePlayer(t.Context(), g.process, g.id, done))
 		ended := r.player(done)
 		r.clock.Advance(time.Second)
-		must(t, r.Computes.End(t.Context(), g.process, compute.Crashed))
+		expect.OK(t, r.Computes.End(t.Context(), g.process, compute.Crashed))
 
 		game := r.game(g.id)
-		same(t, "status", game.Status, types.GameSessionStatusTerminated)
-		same(t, "reason", game.StatusReason, "")
-		same(t, "termination", *game.TerminationTime, r.clock.Now())
-		same(t, "count", *game.CurrentPlayerSessionCount, 0)
+		expect.Same(t, "status", game.Status, types.GameSessionStatusTerminated)
+		expect.Same(t, "reason", game.StatusReason, "")
+		expect.Same(t, "termination", *game.TerminationTime, r.clock.Now())
+		expect.Same(t, "count", *game.CurrentPlayerSessionCount, 0)
 		for id, want := range map[string]types.PlayerSessionStatus{
 			playing: types.PlayerSessionStatusCompleted, waiting: types.PlayerSessionStatusTimedout,
 		} {
 			p := r.player(id)
-			same(t, "status", p.Status, want)
-			same(t, "termination", *p.TerminationTime, r.clock.Now())
+			expect.Same(t, "status", p.Status, want)
+			expect.Same(t, "termination", *p.TerminationTime, r.clock.Now())
 		}
 		p := r.player(late)
-		same(t, "status of one whose time was over", p.Status, types.PlayerSessionStatusTimedout)
-		same(t, "its termination", p.TerminationTime.Sub(*p.CreationTime), time.Minute)
-		same(t, "one that had ended", show(r.player(done)), show(ended))
-		refused(t, "accept", r.AcceptPlayer(t.Context(), g.process, g.id, waiting), badStatus, "TERMINATED")
-		must(t, r.RemovePlayer(t.Context(), g.process, g.id, playing))
+		expect.Same(t, "status of one whose time was over", p.Status, types.PlayerSessionStatusTimedout)
+		expect.Same(t, "its termination", p.TerminationTime.Sub(*p.CreationTime), time.Minute)
+		expect.Same(t, "one that had ended", expect.JSON(r.player(done)), expect.JSON(ended))
+		expect.Refused(t, "accept", r.AcceptPlayer(t.Context(), g.process, g.id, waiting), badStatus, "TERMINATED")
+		expect.OK(t, r.RemovePlayer(t.Context(), g.process, g.id, playing))
 		r.tick(time.Hour)
-		same(t, "count", *r.game(g.id).CurrentPlayerSessionCount, 0)
+		expect.Same(t, "count", *r.game(g.id).CurrentPlayerSessionCount, 0)
 	})
 }
 
@@ -349,7 +350,7 @@ func walk[T any](t testing.TB, limit int, next func(token *string) ([]T, *string
 	seen := map[string]bool{}
 	for {
 		rows, following, err := next(token)
-		must(t, err)
+		expect.OK(t, err)
 		if rows == nil || len(rows) > limit {
 			t.Fatalf("page of %d rows (nil: %v), limit %d", len(rows), rows == nil, limit)
 		}
@@ -382,10 +383,10 @@ func TestPages(t *testing.T) {
 			r.joined(other, fmt.Sprint("player ", i))
 			switch i % 4 {
 			case 1:
-				must(t, r.AcceptPlayer(t.Context(), g.process, g.id, id))
+				expect.OK(t, r.AcceptPlayer(t.Context(), g.process, g.id, id))
 				active = append(active, id)
 			case 2:
-				must(t, r.RemovePlayer(t.Context(), g.process, g.id, id))
+				expect.OK(t, r.RemovePlayer(t.Context(), g.process, g.id, id))
 			}
 			if i%3 == 0 {
 				r.clock.Advance(time.Millisecond)
@@ -394,10 +395,10 @@ func TestPages(t *testing.T) {
 		in := &gamelift.DescribePlayerSessionsInput{GameSessionId: &g.id}
 		filtered := &gamelift.DescribePlayerSessionsInput{GameSessionId: &g.id, PlayerSessionStatusFilter: new("ACTIVE")}
 		for _, size := range []int32{1, 2, 7, 22, 23, 24, 100, 5000} {
-			same(t, fmt.Sprint("all in pages of ", size), ids(r.list(in, size)), strings.Join(all, " "))
-			same(t, fmt.Sprint("active in pages of ", size), ids(r.list(filtered, size)), strings.Join(active, " "))
+			expect.Same(t, fmt.Sprint("all in pages of ", size), ids(r.list(in, size)), strings.Join(all, " "))
+			expect.Same(t, fmt.Sprint("active in pages of ", size), ids(r.list(filtered, size)), strings.Join(active, " "))
 		}
-		same(t, "without Limit", len(r.list(&gamelift.DescribePlayerSessionsInput{GameSessionId: &g.id}, 100)), 23)
+		expect.Same(t, "without Limit", len(r.list(&gamelift.DescribePlayerSessionsInput{GameSessionId: &g.id}, 100)), 23)
 
 		// What changes or comes while pages are read is neither left out nor repeated.
 		var seen []string
@@ -406,7 +407,7 @@ func TestPages(t *testing.T) {
 			in := *in
 			in.Limit, in.NextToken = new(int32(5)), token
 			out, err := r.DescribePlayerSessions(t.Context(), &in)
-			must(t, err)
+			expect.OK(t, err)
 			for _, p := range out.PlayerSessions {
 				seen = append(seen, *p.PlayerSessionId)
 			}
@@ -416,23 +417,23 @@ func TestPages(t *testing.T) {
 			if len(seen) < 10 {
 				all = append(all, r.joined(g, "a late one"))
 			}
-			must(t, r.RemovePlayer(t.Context(), g.process, g.id, seen[len(seen)-2]))
+			expect.OK(t, r.RemovePlayer(t.Context(), g.process, g.id, seen[len(seen)-2]))
 		}
-		same(t, "seen while changing", strings.Join(seen, " "), strings.Join(all, " "))
+		expect.Same(t, "seen while changing", strings.Join(seen, " "), strings.Join(all, " "))
 
 		// The same token gives the same page, and only for the same parameters.
 		first, err := r.DescribePlayerSessions(t.Context(), &gamelift.DescribePlayerSessionsInput{GameSessionId: &g.id, Limit: new(int32(3))})
-		must(t, err)
+		expect.OK(t, err)
 		again := func(change func(*gamelift.DescribePlayerSessionsInput)) (*gamelift.DescribePlayerSessionsOutput, error) {
 			in := &gamelift.DescribePlayerSessionsInput{GameSessionId: &g.id, Limit: new(int32(3)), NextToken: first.NextToken}
 			change(in)
 			return r.DescribePlayerSessions(t.Context(), in)
 		}
 		a, err := again(func(*gamelift.DescribePlayerSessionsInput) {})
-		must(t, err)
+		expect.OK(t, err)
 		b, err := again(func(in *gamelift.DescribePlayerSessionsInput) { in.Limit = new(int32(4)) })
-		must(t, err)
-		same(t, "page of a token", ids(a.PlayerSessions), ids(b.PlayerSessions[:3]))
+		expect.OK(t, err)
+		expect.Same(t, "page of a token", ids(a.PlayerSessions), ids(b.PlayerSessions[:3]))
 		for name, change := range map[string]func(*gamelift.DescribePlayerSessionsInput){
 			"another game session": func(in *gamelift.DescribePlayerSessionsInput) { in.GameSessionId = &other.id },
 			"a filter":             func(in *gamelift.DescribePlayerSessionsInput) { in.PlayerSessionStatusFilter = new("ACTIVE") },
@@ -440,7 +441,7 @@ func TestPages(t *testing.T) {
 			"an altered token":     func(in *gamelift.DescribePlayerSessionsInput) { in.NextToken = new("AAAA" + *in.NextToken) },
 		} {
 			_, err := again(change)
-			refused(t, "token with "+name, err, invalid, "NextToken")
+			expect.Refused(t, "token with "+name, err, invalid, "NextToken")
 		}
 	})
 }
@@ -481,12 +482,12 @@ func TestIdentifiersAndFilters(t *testing.T) {
 			"nobody completed":        {in(func(i *input) { i.GameSessionId, i.PlayerSessionStatusFilter = &g.id, new("COMPLETED") }), ""},
 		} {
 			out, err := r.DescribePlayerSessions(t.Context(), c.in)
-			must(t, err)
-			same(t, name, ids(out.PlayerSessions), c.want)
-			same(t, name+": token", out.NextToken == nil, true)
-			same(t, name+": a list", out.PlayerSessions != nil, true)
+			expect.OK(t, err)
+			expect.Same(t, name, ids(out.PlayerSessions), c.want)
+			expect.Same(t, name+": token", out.NextToken == nil, true)
+			expect.Same(t, name+": a list", out.PlayerSessions != nil, true)
 		}
-		same(t, "a player in pages", ids(r.list(in(func(i *input) { i.PlayerId = new("ann") }), 1)), reserved+" "+active+" "+elsewhere)
+		expect.Same(t, "a player in pages", ids(r.list(in(func(i *input) { i.PlayerId = new("ann") }), 1)), reserved+" "+active+" "+elsewhere)
 		for name, c := range map[string]struct {
 			in         *input
 			code, word string
@@ -499,7 +500,7 @@ func TestIdentifiersAndFilters(t *testing.T) {
 			"filter with an id":    {in(func(i *input) { i.PlayerSessionId, i.PlayerSessionStatusFilter = &active, new("") }), invalid, "PlayerSessionStatusFilter"},
 		} {
 			_, err := r.DescribePlayerSessions(t.Context(), c.in)
-			refused(t, name, err, c.code, c.word)
+			expect.Refused(t, name, err, c.code, c.word)
 		}
 	})
 }
@@ -513,30 +514,30 @@ func TestPlayersForAProcess(t *testing.T) {
 			r.joined(g, fmt.Sprint("player ", i))
 		}
 		page, next, err := r.DescribePlayers(ctx, g.process, session.PlayerQuery{GameSessionID: g.id, Limit: 1000})
-		must(t, err)
-		same(t, "first page", len(page), 50)
+		expect.OK(t, err)
+		expect.Same(t, "first page", len(page), 50)
 		page, next, err = r.DescribePlayers(ctx, g.process, session.PlayerQuery{GameSessionID: g.id, Limit: 1000, NextToken: next})
-		must(t, err)
-		same(t, "second page", len(page), 10)
-		same(t, "token after the last", next, "")
+		expect.OK(t, err)
+		expect.Same(t, "second page", len(page), 10)
+		expect.Same(t, "token after the last", next, "")
 
 		fleet := r.newFleet(nil)
 		stranger := r.processOf(fleet, east)
 		here := *page[0].PlayerSessionId
 		_, _, err = r.DescribePlayers(ctx, 4711, session.PlayerQuery{GameSessionID: g.id})
-		refused(t, "a process that is forgotten", err, missing, "ended long ago")
+		expect.Refused(t, "a process that is forgotten", err, missing, "ended long ago")
 		_, _, err = r.DescribePlayers(ctx, stranger.Key, session.PlayerQuery{GameSessionID: g.id})
-		refused(t, "another fleet's game session", err, missing, "GameSessionId")
+		expect.Refused(t, "another fleet's game session", err, missing, "GameSessionId")
 		_, _, err = r.DescribePlayers(ctx, stranger.Key, session.PlayerQuery{PlayerSessionID: here})
-		refused(t, "another fleet's player session", err, missing, "PlayerSessionId")
+		expect.Refused(t, "another fleet's player session", err, missing, "PlayerSessionId")
 		page, _, err = r.DescribePlayers(ctx, stranger.Key, session.PlayerQuery{PlayerID: "player 1"})
-		must(t, err)
-		same(t, "another fleet's player", len(page), 0)
+		expect.OK(t, err)
+		expect.Same(t, "another fleet's player", len(page), 0)
 		page, _, err = r.DescribePlayers(ctx, g.process, session.PlayerQuery{PlayerID: "player 1", Status: "RESERVED"})
-		must(t, err)
-		same(t, "own fleet's player", len(page), 1)
+		expect.OK(t, err)
+		expect.Same(t, "own fleet's player", len(page), 1)
 		_, _, err = r.DescribePlayers(ctx, g.process, session.PlayerQuery{})
-		refused(t, "nothing asked", err, invalid)
+		expect.Refused(t, "nothing asked", err, invalid)
 	})
 }
 
@@ -546,17 +547,17 @@ func TestDNSName(t *testing.T) {
 		_, err := r.Computes.RegisterCompute(t.Context(), &gamelift.RegisterComputeInput{
 			FleetId: &r.fleet, ComputeName: new("named"), DnsName: new("arena.example.com"), IpAddress: new("10.0.0.9"), Location: new(string(west)),
 		})
-		must(t, err)
+		expect.OK(t, err)
 		p, err := r.Computes.Connect(t.Context(), compute.Dial{ProcessID: "named", Compute: "named", Fleet: arn.FleetID(r.fleet), SDKVersion: "5.5.0", SDKLanguage: "Go", Trusted: true})
-		must(t, err)
-		must(t, r.Computes.Ready(t.Context(), p.Key, compute.Ready{Port: 7777}))
-		must(t, r.Computes.Health(t.Context(), p.Key, true))
+		expect.OK(t, err)
+		expect.OK(t, r.Computes.Ready(t.Context(), p.Key, compute.Ready{Port: 7777}))
+		expect.OK(t, r.Computes.Health(t.Context(), p.Key, true))
 		in := r.create(5)
 		in.Location = new(string(west))
 		g := r.created(in)
-		must(t, r.Activate(t.Context(), p.Key, *g.GameSessionId))
+		expect.OK(t, r.Activate(t.Context(), p.Key, *g.GameSessionId))
 		reserved, err := r.join(room{id: *g.GameSessionId}, "ann")
-		must(t, err)
+		expect.OK(t, err)
 		for what, got := range map[string]*string{"game session": g.DnsName, "new": reserved.DnsName, "described": r.player(*reserved.PlayerSessionId).DnsName} {
 			if got == nil || *got != "arena.example.com" {
 				t.Errorf("%s: DNS name %v", what, got)
@@ -588,7 +589,7 @@ func TestCallerLeaves(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		same(t, "joined", joined.Load(), 66)
-		same(t, "count", *r.game(g.id).CurrentPlayerSessionCount, 66)
+		expect.Same(t, "joined", joined.Load(), 66)
+		expect.Same(t, "count", *r.game(g.id).CurrentPlayerSessionCount, 66)
 	})
 }

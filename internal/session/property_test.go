@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/store/storetest"
 )
@@ -71,10 +72,10 @@ func TestRandomLives(t *testing.T) {
 					}
 					list, err := r.joinAll(games[game], names...)
 					if held(game)+n > slots {
-						refused(r.t, "join", err, full)
+						expect.Refused(r.t, "join", err, full)
 						return
 					}
-					must(r.t, err)
+					expect.OK(r.t, err)
 					for _, p := range list {
 						players[*p.PlayerSessionId] = &modelPlayer{game, types.PlayerSessionStatusReserved, clock.Now()}
 					}
@@ -88,11 +89,11 @@ func TestRandomLives(t *testing.T) {
 					}
 					err := r.AcceptPlayer(r.t.Context(), g.process, g.id, id)
 					if p.status == types.PlayerSessionStatusReserved {
-						must(r.t, err)
+						expect.OK(r.t, err)
 						p.status = types.PlayerSessionStatusActive
 						return
 					}
-					refused(r.t, "accept", err, invalid, "has a status of "+string(p.status))
+					expect.Refused(r.t, "accept", err, invalid, "has a status of "+string(p.status))
 				},
 				"remove": func(t *rapid.T) {
 					id := pick(t, slices.Sorted(maps.Keys(players)), "player")
@@ -103,15 +104,15 @@ func TestRandomLives(t *testing.T) {
 					}
 					err := r.RemovePlayer(r.t.Context(), g.process, g.id, id)
 					if p.status == types.PlayerSessionStatusTimedout {
-						refused(r.t, "remove", err, invalid, "TIMEDOUT")
+						expect.Refused(r.t, "remove", err, invalid, "TIMEDOUT")
 						return
 					}
-					must(r.t, err)
+					expect.OK(r.t, err)
 					p.status = types.PlayerSessionStatusCompleted
 				},
 				"end": func(t *rapid.T) {
 					game := pick(t, live(), "game")
-					must(r.t, r.Computes.End(r.t.Context(), games[game].process, compute.Crashed))
+					expect.OK(r.t, r.Computes.End(r.t.Context(), games[game].process, compute.Crashed))
 					delete(games, game)
 					for _, p := range players {
 						if p.game != game {
@@ -151,7 +152,7 @@ func TestRandomLives(t *testing.T) {
 				},
 			})
 			for _, g := range games {
-				must(r.t, r.Computes.End(r.t.Context(), g.process, compute.Normal))
+				expect.OK(r.t, r.Computes.End(r.t.Context(), g.process, compute.Normal))
 			}
 		})
 		r.checkCounts()

@@ -8,6 +8,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
+
+	"github.com/matchyard/matchyard/internal/expect"
 )
 
 // sessions-placement.md 5.1, on rows; the language has its own tests.
@@ -34,7 +36,7 @@ func TestSearch(t *testing.T) {
 			if i == 7 {
 				continue // stays ACTIVATING
 			}
-			must(t, r.Activate(ctx, p.Key, id))
+			expect.OK(t, r.Activate(ctx, p.Key, id))
 			all = append(all, id)
 			if at == west {
 				west0 = append(west0, id)
@@ -80,23 +82,23 @@ func TestSearch(t *testing.T) {
 				"one by its name": {input{FilterExpression: new("gameSessionName = '" + long + "44'")}, all[:1]},
 				"nothing":         {input{FilterExpression: new("maximumSessions > 3")}, nil},
 			} {
-				same(t, fmt.Sprint(name, " in pages of ", size), strings.Join(search(&c.in, size), "\n"), strings.Join(c.want, "\n"))
+				expect.Same(t, fmt.Sprint(name, " in pages of ", size), strings.Join(search(&c.in, size), "\n"), strings.Join(c.want, "\n"))
 			}
 			got := search(&input{SortExpression: new("gameSessionProperties.rank ASC")}, size)
-			same(t, fmt.Sprint("those with the property first, in pages of ", size), strings.Join(got[:9], "\n"), strings.Join(byName, "\n"))
-			same(t, "and the others after them", len(got), len(all))
+			expect.Same(t, fmt.Sprint("those with the property first, in pages of ", size), strings.Join(got[:9], "\n"), strings.Join(byName, "\n"))
+			expect.Same(t, "and the others after them", len(got), len(all))
 			got = search(&input{SortExpression: new("gameSessionName DESC")}, size)
-			same(t, fmt.Sprint("by long names in pages of ", size), len(got), len(all))
+			expect.Same(t, fmt.Sprint("by long names in pages of ", size), len(got), len(all))
 			got = search(&input{SortExpression: new("hasAvailablePlayerSessions DESC"), FilterExpression: new("gameSessionProperties.odd = 'false'")}, size)
-			same(t, fmt.Sprint("by free slots in pages of ", size), len(got), 23)
+			expect.Same(t, fmt.Sprint("by free slots in pages of ", size), len(got), 23)
 		}
 
 		first, err := r.SearchGameSessions(ctx, &input{FleetId: &r.fleet})
-		must(t, err)
-		same(t, "without Limit", len(first.GameSessions), 20)
-		same(t, "found as described", show(first.GameSessions[0]), show(r.game(all[0])))
+		expect.OK(t, err)
+		expect.Same(t, "without Limit", len(first.GameSessions), 20)
+		expect.Same(t, "found as described", expect.JSON(first.GameSessions[0]), expect.JSON(r.game(all[0])))
 		_, err = r.SearchGameSessions(ctx, &input{FleetId: &r.fleet, NextToken: first.NextToken, SortExpression: new("creationTimeMillis")})
-		refused(t, "token with another order", err, invalid, "NextToken")
+		expect.Refused(t, "token with another order", err, invalid, "NextToken")
 		for name, c := range map[string]struct {
 			in         *input
 			code, word string
@@ -109,7 +111,7 @@ func TestSearch(t *testing.T) {
 			"bad order":        {&input{FleetId: &r.fleet, SortExpression: new("name")}, invalid, "SortExpression"},
 		} {
 			_, err := r.SearchGameSessions(ctx, c.in)
-			refused(t, name, err, c.code, c.word)
+			expect.Refused(t, name, err, c.code, c.word)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/store/storetest"
 )
@@ -33,7 +34,7 @@ func TestSteppingThroughDeadlines(t *testing.T) {
 		var steps []time.Duration
 		for {
 			due, ok, err := r.Due(t.Context())
-			must(t, err)
+			expect.OK(t, err)
 			if !ok {
 				break
 			}
@@ -41,26 +42,26 @@ func TestSteppingThroughDeadlines(t *testing.T) {
 			steps = append(steps, due.Sub(start))
 			if left > 0 {
 				left--
-				same(t, "count", *r.game(g.id).CurrentPlayerSessionCount, left+1)
+				expect.Same(t, "count", *r.game(g.id).CurrentPlayerSessionCount, left+1)
 			}
 			if len(steps) > 7 {
 				t.Fatalf("steps without end: %v", steps)
 			}
 		}
 		minute := time.Minute
-		same(t, "steps", fmt.Sprint(steps[:6]), fmt.Sprint([]time.Duration{
+		expect.Same(t, "steps", fmt.Sprint(steps[:6]), fmt.Sprint([]time.Duration{
 			minute, minute + 7*time.Millisecond, minute + 21*time.Millisecond, minute + 42*time.Millisecond, minute + 70*time.Millisecond,
 			70*time.Millisecond + 300*time.Second,
 		}))
 		for _, id := range ids {
 			p := r.player(id)
-			same(t, "termination", p.TerminationTime.Sub(*p.CreationTime), minute)
+			expect.Same(t, "termination", p.TerminationTime.Sub(*p.CreationTime), minute)
 		}
 		// The last step removes the game session that was never activated.
-		same(t, "steps", len(steps), 7)
+		expect.Same(t, "steps", len(steps), 7)
 		list, err := r.DescribeGameSessions(t.Context(), &gamelift.DescribeGameSessionsInput{GameSessionId: slow.GameSessionId})
-		must(t, err)
-		same(t, "kept", len(list.GameSessions), 0)
+		expect.OK(t, err)
+		expect.Same(t, "kept", len(list.GameSessions), 0)
 	})
 }
 
@@ -79,33 +80,33 @@ func TestRetention(t *testing.T) {
 				players = append(players, fmt.Sprintf("player %d-%d", i, k))
 			}
 			list, err := r.joinAll(g, players...)
-			must(t, err)
+			expect.OK(t, err)
 			one = *list[0].PlayerSessionId
 		}
-		must(t, r.Computes.End(ctx, g.process, compute.Normal))
+		expect.OK(t, r.Computes.End(ctx, g.process, compute.Normal))
 		for range 3 {
-			must(t, r.Computes.End(ctx, r.open(1).process, compute.Normal))
+			expect.OK(t, r.Computes.End(ctx, r.open(1).process, compute.Normal))
 		}
 		r.tick(30*24*time.Hour - time.Millisecond)
-		same(t, "status", r.game(g.id).Status, types.GameSessionStatusTerminated)
-		same(t, "player", r.player(one).Status, types.PlayerSessionStatusTimedout)
+		expect.Same(t, "status", r.game(g.id).Status, types.GameSessionStatusTerminated)
+		expect.Same(t, "player", r.player(one).Status, types.PlayerSessionStatusTimedout)
 
 		r.tick(time.Millisecond)
 		list, err := r.DescribeGameSessions(ctx, &gamelift.DescribeGameSessionsInput{FleetId: &r.fleet})
-		must(t, err)
-		same(t, "game sessions", len(list.GameSessions), 1)
+		expect.OK(t, err)
+		expect.Same(t, "game sessions", len(list.GameSessions), 1)
 		_, err = r.DescribePlayerSessions(ctx, &gamelift.DescribePlayerSessionsInput{GameSessionId: &g.id})
-		refused(t, "by game session", err, missing, "GameSessionId")
+		expect.Refused(t, "by game session", err, missing, "GameSessionId")
 		_, err = r.DescribePlayerSessions(ctx, &gamelift.DescribePlayerSessionsInput{PlayerSessionId: &one})
-		refused(t, "by id", err, missing, "PlayerSessionId")
+		expect.Refused(t, "by id", err, missing, "PlayerSessionId")
 		_, err = r.join(g, "ann")
-		refused(t, "join", err, missing, "GameSessionId")
-		same(t, "the living", r.player(stays).Status, types.PlayerSessionStatusActive)
+		expect.Refused(t, "join", err, missing, "GameSessionId")
+		expect.Same(t, "the living", r.player(stays).Status, types.PlayerSessionStatusActive)
 		for _, table := range []string{"game_session", "game_session_text", "player_session"} {
-			must(t, r.DB.Read(ctx, func(tx *store.Tx) error {
+			expect.OK(t, r.DB.Read(ctx, func(tx *store.Tx) error {
 				var n int
-				must(t, tx.QueryRow(`SELECT count(*) FROM `+table).Scan(&n))
-				same(t, "rows of "+table, n, 1)
+				expect.OK(t, tx.QueryRow(`SELECT count(*) FROM `+table).Scan(&n))
+				expect.Same(t, "rows of "+table, n, 1)
 				return nil
 			}))
 		}
@@ -120,7 +121,7 @@ func TestRestart(t *testing.T) {
 			clock := storetest.NewClock()
 			open := func() *store.DB {
 				db, err := store.Open(t.Context(), url, store.Options{Now: clock.Now})
-				must(t, err)
+				expect.OK(t, err)
 				return db
 			}
 			db := open()
@@ -138,9 +139,9 @@ func TestRestart(t *testing.T) {
 			early := *r.created(r.create(1)).GameSessionId
 			ending := r.open(2)
 			_, err := r.terminate(ending.id, types.TerminationModeTriggerOnProcessTerminate)
-			must(t, err)
+			expect.OK(t, err)
 			clock.Advance(-245 * time.Second)
-			must(t, db.Close())
+			expect.OK(t, db.Close())
 
 			clock.Advance(5 * time.Second) // while it is down
 			db = open()
@@ -148,21 +149,21 @@ func TestRestart(t *testing.T) {
 			fleet := r.fleet
 			r = &rooms{t: t, clock: clock, Service: service(db), fleet: fleet, dials: 100}
 			r.tick(0)
-			same(t, "expired while down", r.player(expired).Status, types.PlayerSessionStatusTimedout)
-			same(t, "waiting", r.player(waiting).Status, types.PlayerSessionStatusReserved)
-			same(t, "active", r.player(active).Status, types.PlayerSessionStatusActive)
-			same(t, "count", *r.game(g.id).CurrentPlayerSessionCount, 2)
-			must(t, r.AcceptPlayer(t.Context(), g.process, g.id, waiting))
-			same(t, "activating", r.game(early).Status, types.GameSessionStatusActivating)
-			same(t, "start message kept", r.inbox(q.Key)[0]["Action"], any("CreateGameSession"))
-			must(t, r.Activate(t.Context(), q.Key, early))
-			same(t, "terminating", r.game(ending.id).Status, types.GameSessionStatusTerminating)
-			must(t, r.Computes.End(t.Context(), ending.process, compute.Normal))
-			same(t, "reason", r.game(ending.id).StatusReason, types.GameSessionStatusReasonTriggeredOnProcessTerminate)
+			expect.Same(t, "expired while down", r.player(expired).Status, types.PlayerSessionStatusTimedout)
+			expect.Same(t, "waiting", r.player(waiting).Status, types.PlayerSessionStatusReserved)
+			expect.Same(t, "active", r.player(active).Status, types.PlayerSessionStatusActive)
+			expect.Same(t, "count", *r.game(g.id).CurrentPlayerSessionCount, 2)
+			expect.OK(t, r.AcceptPlayer(t.Context(), g.process, g.id, waiting))
+			expect.Same(t, "activating", r.game(early).Status, types.GameSessionStatusActivating)
+			expect.Same(t, "start message kept", r.inbox(q.Key)[0]["Action"], any("CreateGameSession"))
+			expect.OK(t, r.Activate(t.Context(), q.Key, early))
+			expect.Same(t, "terminating", r.game(ending.id).Status, types.GameSessionStatusTerminating)
+			expect.OK(t, r.Computes.End(t.Context(), ending.process, compute.Normal))
+			expect.Same(t, "reason", r.game(ending.id).StatusReason, types.GameSessionStatusReasonTriggeredOnProcessTerminate)
 			r.tick(240 * time.Second)
 			r.tick(50 * time.Second)
-			same(t, "never activated", r.game(late).Status, types.GameSessionStatusTerminated)
-			same(t, "event", r.codes(fleet), "GAME_SESSION_ACTIVATION_TIMEOUT")
+			expect.Same(t, "never activated", r.game(late).Status, types.GameSessionStatusTerminated)
+			expect.Same(t, "event", r.codes(fleet), "GAME_SESSION_ACTIVATION_TIMEOUT")
 			r.checkCounts()
 		})
 	}
