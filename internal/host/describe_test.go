@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/fleet/fleettest"
 	"github.com/matchyard/matchyard/internal/hostmsg"
 )
@@ -20,7 +21,7 @@ func (r *rooms) anywhere() string {
 	out, err := r.Fleets.CreateFleet(r.t.Context(), &gamelift.CreateFleetInput{
 		Name: new("laptops"), ComputeType: types.ComputeTypeAnywhere, Locations: []types.LocationConfiguration{{Location: new(string(west))}},
 	})
-	must(r.t, err)
+	expect.OK(r.t, err)
 	return *out.FleetAttributes.FleetId
 }
 
@@ -36,32 +37,32 @@ func TestDescribeInstances(t *testing.T) {
 		in := &gamelift.DescribeInstancesInput{FleetId: &f, Limit: new(int32(2))}
 		for pages := 1; ; pages++ {
 			out, err := r.DescribeInstances(ctx, in)
-			must(t, err)
+			expect.OK(t, err)
 			for _, i := range out.Instances {
 				seen = append(seen, *i.InstanceId)
-				same(t, "ARN", *i.FleetArn, home.Fleet(asFleet(f)))
-				same(t, "location", *i.Location, "us-west-2")
+				expect.Same(t, "ARN", *i.FleetArn, home.Fleet(asFleet(f)))
+				expect.Same(t, "location", *i.Location, "us-west-2")
 			}
 			if in.NextToken = out.NextToken; in.NextToken == nil {
-				same(t, "pages", pages, 3)
+				expect.Same(t, "pages", pages, 3)
 				break
 			}
 		}
-		same(t, "instances", len(seen), 5)
+		expect.Same(t, "instances", len(seen), 5)
 		one, err := r.DescribeInstances(ctx, &gamelift.DescribeInstancesInput{FleetId: &f, InstanceId: &seen[3]})
-		must(t, err)
-		same(t, "the one", *one.Instances[0].InstanceId, seen[3])
+		expect.OK(t, err)
+		expect.Same(t, "the one", *one.Instances[0].InstanceId, seen[3])
 
 		_, err = r.DescribeInstances(ctx, &gamelift.DescribeInstancesInput{FleetId: &f, InstanceId: new("i-none")})
-		refused(t, "an unknown instance", err, missing, "InstanceId", "i-none")
+		expect.Refused(t, "an unknown instance", err, missing, "InstanceId", "i-none")
 		_, err = r.DescribeInstances(ctx, &gamelift.DescribeInstancesInput{FleetId: &f, Location: new(string(west))})
-		refused(t, "another location", err, missing, "Location", string(west))
+		expect.Refused(t, "another location", err, missing, "Location", string(west))
 		_, err = r.DescribeInstances(ctx, &gamelift.DescribeInstancesInput{FleetId: new(unknownFleet)})
-		refused(t, "an unknown fleet", err, missing, "FleetId")
+		expect.Refused(t, "an unknown fleet", err, missing, "FleetId")
 		_, err = r.DescribeInstances(ctx, &gamelift.DescribeInstancesInput{FleetId: new(r.anywhere())})
-		refused(t, "an Anywhere fleet", err, invalid, "ANYWHERE")
+		expect.Refused(t, "an Anywhere fleet", err, invalid, "ANYWHERE")
 		_, err = r.DescribeInstances(ctx, &gamelift.DescribeInstancesInput{FleetId: &f, NextToken: new("x")})
-		refused(t, "a wrong token", err, invalid, "NextToken")
+		expect.Refused(t, "a wrong token", err, invalid, "NextToken")
 
 		// An instance of which no process is ready is PENDING, one that ends TERMINATING.
 		a := r.world.agents["a"]
@@ -71,15 +72,15 @@ func TestDescribeInstances(t *testing.T) {
 		}
 		a.away = true
 		r.capacity(asFleet(f), here, 4)
-		must(t, r.Pass(ctx))
+		expect.OK(t, r.Pass(ctx))
 		out, err := r.DescribeInstances(ctx, &gamelift.DescribeInstancesInput{FleetId: &f})
-		must(t, err)
+		expect.OK(t, err)
 		states := map[types.InstanceStatus]int{}
 		for _, i := range out.Instances {
 			states[i.Status]++
 		}
-		same(t, "active", states[types.InstanceStatusActive], 4-states[types.InstanceStatusPending])
-		same(t, "terminating", states[types.InstanceStatusTerminating], 1)
+		expect.Same(t, "active", states[types.InstanceStatusActive], 4-states[types.InstanceStatusPending])
+		expect.Same(t, "terminating", states[types.InstanceStatusTerminating], 1)
 		a.away = false
 		r.settle()
 	})
@@ -90,26 +91,26 @@ func TestEC2InstanceLimits(t *testing.T) {
 		ctx := t.Context()
 		one := func(kind types.EC2InstanceType, at *string) types.EC2InstanceLimit {
 			out, err := r.DescribeEC2InstanceLimits(ctx, &gamelift.DescribeEC2InstanceLimitsInput{EC2InstanceType: kind, Location: at})
-			must(t, err)
-			same(t, "entries", len(out.EC2InstanceLimits), 1)
+			expect.OK(t, err)
+			expect.Same(t, "entries", len(out.EC2InstanceLimits), 1)
 			return out.EC2InstanceLimits[0]
 		}
-		same(t, "without hosts", *one(types.EC2InstanceTypeC5Large, nil).InstanceLimit, 0)
+		expect.Same(t, "without hosts", *one(types.EC2InstanceTypeC5Large, nil).InstanceLimit, 0)
 		r.fleet(nil)
 		r.join("a", here, 3)
 		r.join("b", here, 4)
 		r.join("w", west, 50)
 		r.settle()
 		limit := one(types.EC2InstanceTypeC5Large, nil)
-		same(t, "limit", *limit.InstanceLimit, 7)
-		same(t, "current", *limit.CurrentInstances, 1)
-		same(t, "current of another type", *one(types.EC2InstanceTypeC4Large, nil).CurrentInstances, 0)
-		same(t, "limit in the west", *one(types.EC2InstanceTypeC5Large, new(string(west))).InstanceLimit, 50)
+		expect.Same(t, "limit", *limit.InstanceLimit, 7)
+		expect.Same(t, "current", *limit.CurrentInstances, 1)
+		expect.Same(t, "current of another type", *one(types.EC2InstanceTypeC4Large, nil).CurrentInstances, 0)
+		expect.Same(t, "limit in the west", *one(types.EC2InstanceTypeC5Large, new(string(west))).InstanceLimit, 50)
 		out, err := r.DescribeEC2InstanceLimits(ctx, &gamelift.DescribeEC2InstanceLimitsInput{})
-		must(t, err)
-		same(t, "all types", len(out.EC2InstanceLimits), len(types.EC2InstanceType("").Values()))
+		expect.OK(t, err)
+		expect.Same(t, "all types", len(out.EC2InstanceLimits), len(types.EC2InstanceType("").Values()))
 		_, err = r.DescribeEC2InstanceLimits(ctx, &gamelift.DescribeEC2InstanceLimitsInput{Location: new("eu-west-1")})
-		refused(t, "elsewhere", err, "UnsupportedRegionException", "eu-west-1")
+		expect.Refused(t, "elsewhere", err, "UnsupportedRegionException", "eu-west-1")
 	})
 }
 
@@ -126,17 +127,17 @@ func TestAccessIsRefused(t *testing.T) {
 			of[b.start.Fleet] = id
 		}
 		_, err := r.Computes.GetComputeAccess(ctx, &gamelift.GetComputeAccessInput{FleetId: &f, ComputeName: new(of[f])})
-		refused(t, "a shell", err, denied, of[f])
+		expect.Refused(t, "a shell", err, denied, of[f])
 		_, err = r.GetInstanceAccess(ctx, &gamelift.GetInstanceAccessInput{FleetId: &old, InstanceId: new(of[old])})
-		refused(t, "an instance", err, denied, of[old])
+		expect.Refused(t, "an instance", err, denied, of[old])
 		_, err = r.GetInstanceAccess(ctx, &gamelift.GetInstanceAccessInput{FleetId: &f, InstanceId: new(of[f])})
-		refused(t, "with SDK 5", err, invalid, "GetComputeAccess")
+		expect.Refused(t, "with SDK 5", err, invalid, "GetComputeAccess")
 		_, err = r.GetInstanceAccess(ctx, &gamelift.GetInstanceAccessInput{FleetId: &old, InstanceId: new("i-none")})
-		refused(t, "an unknown instance", err, missing, "i-none")
+		expect.Refused(t, "an unknown instance", err, missing, "i-none")
 		_, err = r.GetInstanceAccess(ctx, &gamelift.GetInstanceAccessInput{FleetId: new(r.anywhere()), InstanceId: new("i-none")})
-		refused(t, "an Anywhere fleet", err, invalid, "ANYWHERE")
+		expect.Refused(t, "an Anywhere fleet", err, invalid, "ANYWHERE")
 		_, err = r.Computes.DeregisterCompute(ctx, &gamelift.DeregisterComputeInput{FleetId: &f, ComputeName: new(of[f])})
-		refused(t, "deregistering an instance", err, invalid, "EC2")
+		expect.Refused(t, "deregistering an instance", err, invalid, "EC2")
 	})
 }
 
@@ -150,9 +151,9 @@ func TestLogs(t *testing.T) {
 		r.settle()
 		g := r.play(f, here, "")
 		other := r.join("b", here, 3)
-		same(t, "of another host's game session", len(other.say(&hostmsg.WantUpload{GameSession: *g.GameSessionId})), 0)
+		expect.Same(t, "of another host's game session", len(other.say(&hostmsg.WantUpload{GameSession: *g.GameSessionId})), 0)
 		answers := a.say(&hostmsg.WantUpload{GameSession: *g.GameSessionId}, &hostmsg.WantUpload{GameSession: "x"})
-		same(t, "answers", len(answers), 1)
+		expect.Same(t, "answers", len(answers), 1)
 		mentions(t, answers[0].(*hostmsg.Upload).URL, "put logs/"+string(f)+"/gsess-", ".zip 1h0m0s 1073741824")
 		r.finish(g)
 		url := func() (string, error) {
@@ -163,19 +164,19 @@ func TestLogs(t *testing.T) {
 			return *out.PreSignedUrl, nil
 		}
 		_, err := url()
-		refused(t, "before the upload", err, missing)
+		expect.Refused(t, "before the upload", err, missing)
 		a.say(&hostmsg.Uploaded{GameSession: *g.GameSessionId, Instance: *g.ComputeName, Size: 77})
 		a.say(&hostmsg.Uploaded{GameSession: *g.GameSessionId, Instance: *g.ComputeName, Size: 78}) // again
 		text, err := url()
-		must(t, err)
+		expect.OK(t, err)
 		mentions(t, text, "get logs/"+string(f)+"/gsess-", " 15m0s gsess-")
 		a.say(&hostmsg.Uploaded{GameSession: *g.GameSessionId, Instance: *g.ComputeName, Failed: "disk full"})
 		codes, messages := r.events(f)
-		same(t, "event", count(codes, "COMPUTE_LOG_UPLOAD_FAILED"), 1)
+		expect.Same(t, "event", count(codes, "COMPUTE_LOG_UPLOAD_FAILED"), 1)
 		mentions(t, messages, "disk full")
 		r.tick(15 * 24 * time.Hour)
 		_, err = url()
-		refused(t, "long after", err, missing)
+		expect.Refused(t, "long after", err, missing)
 	})
 }
 
@@ -186,30 +187,30 @@ func TestTokens(t *testing.T) {
 			t.Error("a token without a name")
 		}
 		tok, secret, err := r.CreateToken(ctx, "rack 7")
-		must(t, err)
+		expect.OK(t, err)
 		hello := hostmsg.Hello{Host: "x", Address: "10.0.0.2", OS: "linux", Capacity: 1}
 		j, sync, refuse, err := r.Hello(ctx, secret, hello)
 		if err != nil || refuse != nil || sync == nil {
 			t.Fatalf("Hello: %v %v", refuse, err)
 		}
 		_, _, refuse, err = r.Hello(ctx, r.token, hello)
-		must(t, err)
+		expect.OK(t, err)
 		if refuse == nil || !refuse.Retry {
 			t.Errorf("the same name with another token: %+v", refuse)
 		}
-		must(t, r.Leave(ctx, j))
+		expect.OK(t, r.Leave(ctx, j))
 		_, _, refuse, err = r.Hello(ctx, r.token, hello)
-		must(t, err)
-		same(t, "once it has left", refuse == nil, true)
+		expect.OK(t, err)
+		expect.Same(t, "once it has left", refuse == nil, true)
 		list, err := r.Tokens(ctx)
-		must(t, err)
-		same(t, "tokens", len(list), 2)
-		same(t, "name", list[1].Name, "rack 7")
-		same(t, "used", list[1].UsedAt, r.clock.Now())
-		must(t, r.RevokeToken(ctx, tok.ID))
-		must(t, r.RevokeToken(ctx, tok.ID))
+		expect.OK(t, err)
+		expect.Same(t, "tokens", len(list), 2)
+		expect.Same(t, "name", list[1].Name, "rack 7")
+		expect.Same(t, "used", list[1].UsedAt, r.clock.Now())
+		expect.OK(t, r.RevokeToken(ctx, tok.ID))
+		expect.OK(t, r.RevokeToken(ctx, tok.ID))
 		_, _, refuse, err = r.Hello(ctx, secret, hello)
-		must(t, err)
+		expect.OK(t, err)
 		if refuse == nil || refuse.Retry {
 			t.Errorf("a revoked token: %+v", refuse)
 		}
@@ -217,13 +218,13 @@ func TestTokens(t *testing.T) {
 			t.Error("an unknown token was revoked")
 		}
 		one, err := r.OwnToken(ctx, "dev")
-		must(t, err)
+		expect.OK(t, err)
 		two, err := r.OwnToken(ctx, "dev")
-		must(t, err)
+		expect.OK(t, err)
 		for secret, want := range map[string]bool{one: false, two: true, "": false} {
 			ok, err := r.Authenticate(ctx, secret)
-			must(t, err)
-			same(t, "own token", ok, want)
+			expect.OK(t, err)
+			expect.Same(t, "own token", ok, want)
 		}
 		for field, h := range map[string]hostmsg.Hello{
 			"host":     {Host: "a b", Address: "10.0.0.1", OS: "linux"},
@@ -234,7 +235,7 @@ func TestTokens(t *testing.T) {
 			"dnsName":  {Host: "a", Address: "::1", OS: "linux", DNSName: "a b"},
 		} {
 			_, _, refuse, err := r.Hello(ctx, r.token, h)
-			must(t, err)
+			expect.OK(t, err)
 			if refuse == nil {
 				t.Errorf("%s: %+v was let in", field, h)
 				continue
@@ -253,20 +254,20 @@ func TestHostsThatMove(t *testing.T) {
 		h := a.hello
 		h.Location = string(west)
 		_, _, refuse, err := r.Hello(t.Context(), r.token, h)
-		must(t, err)
+		expect.OK(t, err)
 		if refuse == nil || !refuse.Retry {
 			t.Fatalf("got %+v, want a refusal", refuse)
 		}
 		mentions(t, refuse.Reason, "1 instances in us-west-2")
-		must(t, r.Drain(t.Context(), "a", true))
+		expect.OK(t, r.Drain(t.Context(), "a", true))
 		r.settle()
 		a.hello.Location = string(west)
 		a.dial(r)
 		list, err := r.Hosts(t.Context())
-		must(t, err)
-		same(t, "location", list[0].Location, west)
+		expect.OK(t, err)
+		expect.Same(t, "location", list[0].Location, west)
 		a.drop()
-		must(t, r.Forget(t.Context(), "a"))
+		expect.OK(t, r.Forget(t.Context(), "a"))
 		if err := r.Forget(t.Context(), "a"); err == nil {
 			t.Error("forgotten twice")
 		}

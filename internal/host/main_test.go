@@ -11,11 +11,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/build"
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/fleet/fleettest"
 	"github.com/matchyard/matchyard/internal/host"
@@ -98,9 +98,9 @@ func furnish(t testing.TB, db *store.DB, clock *storetest.Clock, w *world) *room
 func (r *rooms) begin() {
 	r.t.Helper()
 	_, err := r.Fleets.CreateLocation(r.t.Context(), &gamelift.CreateLocationInput{LocationName: new(string(west))})
-	must(r.t, err)
+	expect.OK(r.t, err)
 	_, r.token, err = r.CreateToken(r.t.Context(), "test")
-	must(r.t, err)
+	expect.OK(r.t, err)
 	r.builds = fleettest.Build(r.t.(*testing.T), r.DB, types.BuildStatusReady, types.OperatingSystemAmazonLinux2023, "5.2.0")
 }
 
@@ -115,7 +115,7 @@ func (r *rooms) fleet(change func(in *gamelift.CreateFleetInput)) arn.FleetID {
 		change(in)
 	}
 	out, err := r.Fleets.CreateFleet(r.t.Context(), in)
-	must(r.t, err)
+	expect.OK(r.t, err)
 	return arn.FleetID(*out.FleetAttributes.FleetId)
 }
 
@@ -129,7 +129,7 @@ func (r *rooms) capacity(f arn.FleetID, at arn.Location, n int32) {
 	_, err := r.Fleets.UpdateFleetCapacity(r.t.Context(), &gamelift.UpdateFleetCapacityInput{
 		FleetId: new(string(f)), Location: new(string(at)), DesiredInstances: &n, MaxSize: new(max(n, 1)), MinSize: new(int32(0)),
 	})
-	must(r.t, err)
+	expect.OK(r.t, err)
 }
 
 // agent is a scripted host: it does at once what it is told.
@@ -177,7 +177,7 @@ func (a *agent) dial(r *rooms) {
 		a.hello.Instances = append(a.hello.Instances, state)
 	}
 	j, sync, refuse, err := r.Hello(r.t.Context(), r.token, a.hello)
-	must(r.t, err)
+	expect.OK(r.t, err)
 	if refuse != nil {
 		r.t.Fatalf("host %s is refused: %s", a.hello.Host, refuse.Reason)
 	}
@@ -205,14 +205,14 @@ func (a *agent) dial(r *rooms) {
 // drop loses the connection; what runs goes on.
 func (a *agent) drop() {
 	a.away = true
-	must(a.r.t, a.r.Leave(a.r.t.Context(), a.joined))
+	expect.OK(a.r.t, a.r.Leave(a.r.t.Context(), a.joined))
 }
 
 // die loses the connection and all that runs, as when the machine loses power.
 func (a *agent) die() {
 	for _, b := range a.runs {
 		for _, p := range b.processes {
-			must(a.r.t, a.r.Computes.Disconnect(a.r.t.Context(), p.Key, p.Dial))
+			expect.OK(a.r.t, a.r.Computes.Disconnect(a.r.t.Context(), p.Key, p.Dial))
 		}
 	}
 	a.runs = map[string]*box{}
@@ -222,7 +222,7 @@ func (a *agent) die() {
 func (a *agent) say(messages ...any) []any {
 	a.r.t.Helper()
 	answers, err := a.r.Report(a.r.t.Context(), a.joined, messages)
-	must(a.r.t, err)
+	expect.OK(a.r.t, err)
 	return answers
 }
 
@@ -295,15 +295,15 @@ func (a *agent) begin(b *box) compute.Process {
 		ProcessID: pid, Compute: arn.ComputeName(b.start.Instance), Fleet: arn.FleetID(b.start.Fleet), AuthToken: b.start.Token,
 		IdempotencyToken: "once-" + pid, SDKVersion: "5.5.0", SDKLanguage: "Go",
 	})
-	must(a.r.t, err)
+	expect.OK(a.r.t, err)
 	b.processes[pid] = p
 	return p
 }
 
 func (a *agent) ready(p compute.Process) {
 	a.r.t.Helper()
-	must(a.r.t, a.r.Computes.Ready(a.r.t.Context(), p.Key, compute.Ready{Port: 7000, LogPaths: []string{"/local/game/logs"}}))
-	must(a.r.t, a.r.Computes.Health(a.r.t.Context(), p.Key, true))
+	expect.OK(a.r.t, a.r.Computes.Ready(a.r.t.Context(), p.Key, compute.Ready{Port: 7000, LogPaths: []string{"/local/game/logs"}}))
+	expect.OK(a.r.t, a.r.Computes.Health(a.r.t.Context(), p.Key, true))
 }
 
 // exit ends a process, with or without its SDK's word.
@@ -315,7 +315,7 @@ func (a *agent) exit(instance, process string, why hostmsg.ExitReason, detail st
 	}
 	if p, ok := b.processes[process]; ok {
 		delete(b.processes, process)
-		must(a.r.t, a.r.Computes.Disconnect(a.r.t.Context(), p.Key, p.Dial))
+		expect.OK(a.r.t, a.r.Computes.Disconnect(a.r.t.Context(), p.Key, p.Dial))
 	}
 	a.say(&hostmsg.ProcessEnded{Instance: instance, Process: process, Reason: why, ExitCode: 1, Detail: detail})
 	a.leave(instance)
@@ -334,7 +334,7 @@ func (a *agent) stop(m *hostmsg.Stop) {
 	}
 	for _, pid := range slices.Sorted(maps.Keys(b.processes)) {
 		if !m.Force {
-			must(a.r.t, a.r.Computes.End(a.r.t.Context(), b.processes[pid].Key, compute.Normal))
+			expect.OK(a.r.t, a.r.Computes.End(a.r.t.Context(), b.processes[pid].Key, compute.Normal))
 		}
 		a.exit(m.Instance, pid, hostmsg.ExitShutdown, "")
 	}
@@ -356,7 +356,7 @@ func (a *agent) leave(instance string) {
 func (r *rooms) settle() {
 	r.t.Helper()
 	for range 50 {
-		must(r.t, r.Pass(r.t.Context()))
+		expect.OK(r.t, r.Pass(r.t.Context()))
 		if r.carry() == 0 {
 			return
 		}
@@ -373,10 +373,10 @@ func (r *rooms) carry() (n int) {
 			continue
 		}
 		out, err := a.r.Outbox(r.t.Context(), []host.Joined{a.joined})
-		must(r.t, err)
+		expect.OK(r.t, err)
 		for _, o := range out {
 			m, err := hostmsg.Decode(o.Text)
-			must(r.t, err)
+			expect.OK(r.t, err)
 			a.take(m)
 			n++
 		}
@@ -390,7 +390,7 @@ func (r *rooms) pass(d time.Duration) {
 	for left := d; left > 0; left -= 10 * time.Second {
 		r.world.wall = r.world.wall.Add(min(left, 10*time.Second))
 		r.alive()
-		must(r.t, r.Tick(r.t.Context(), r.clock.Now()))
+		expect.OK(r.t, r.Tick(r.t.Context(), r.clock.Now()))
 	}
 	r.settle()
 }
@@ -402,7 +402,7 @@ func (r *rooms) alive() {
 			continue
 		}
 		stale, err := a.r.Keep(r.t.Context(), []host.Seen{{Joined: a.joined, Alive: hostmsg.Alive{CPU: 0.5, Memory: 1, MemoryTotal: 2}}})
-		must(r.t, err)
+		expect.OK(r.t, err)
 		if len(stale) > 0 {
 			a.dial(a.r)
 		}
@@ -414,7 +414,7 @@ func (r *rooms) tick(d time.Duration) {
 	r.t.Helper()
 	r.clock.Advance(d)
 	now := r.clock.Now()
-	must(r.t, errors.Join(r.Fleets.Tick(r.t.Context(), now), r.Computes.Tick(r.t.Context(), now), r.Sessions.Tick(r.t.Context(), now), r.Tick(r.t.Context(), now)))
+	expect.OK(r.t, errors.Join(r.Fleets.Tick(r.t.Context(), now), r.Computes.Tick(r.t.Context(), now), r.Sessions.Tick(r.t.Context(), now), r.Tick(r.t.Context(), now)))
 	r.settle()
 }
 
@@ -431,7 +431,7 @@ func (r *rooms) shape() string {
 func (r *rooms) counts(f arn.FleetID, at arn.Location) fleet.Instances {
 	r.t.Helper()
 	var n fleet.Instances
-	must(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) (err error) {
+	expect.OK(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) (err error) {
 		n, err = r.InstancesTx(tx, f, at)
 		return err
 	}))
@@ -442,7 +442,7 @@ func (r *rooms) counts(f arn.FleetID, at arn.Location) fleet.Instances {
 func (r *rooms) status(f arn.FleetID) types.FleetStatus {
 	r.t.Helper()
 	out, err := r.Fleets.DescribeFleetAttributes(r.t.Context(), &gamelift.DescribeFleetAttributesInput{FleetIds: []string{string(f)}})
-	must(r.t, err)
+	expect.OK(r.t, err)
 	if len(out.FleetAttributes) == 0 {
 		return types.FleetStatusNotFound
 	}
@@ -453,7 +453,7 @@ func (r *rooms) status(f arn.FleetID) types.FleetStatus {
 func (r *rooms) events(f arn.FleetID) (codes []string, messages string) {
 	r.t.Helper()
 	out, err := r.Fleets.DescribeFleetEvents(r.t.Context(), &gamelift.DescribeFleetEventsInput{FleetId: new(string(f))})
-	must(r.t, err)
+	expect.OK(r.t, err)
 	slices.Reverse(out.Events)
 	for _, e := range out.Events {
 		codes = append(codes, string(e.EventCode))
@@ -468,12 +468,12 @@ func (r *rooms) play(f arn.FleetID, at arn.Location, protection types.Protection
 	out, err := r.Sessions.CreateGameSession(r.t.Context(), &gamelift.CreateGameSessionInput{
 		FleetId: new(string(f)), Location: new(string(at)), MaximumPlayerSessionCount: new(int32(4)),
 	})
-	must(r.t, err)
+	expect.OK(r.t, err)
 	g := *out.GameSession
-	must(r.t, r.Sessions.Activate(r.t.Context(), r.processOf(g), *g.GameSessionId))
+	expect.OK(r.t, r.Sessions.Activate(r.t.Context(), r.processOf(g), *g.GameSessionId))
 	if protection != "" {
 		_, err := r.Sessions.UpdateGameSession(r.t.Context(), &gamelift.UpdateGameSessionInput{GameSessionId: g.GameSessionId, ProtectionPolicy: protection})
-		must(r.t, err)
+		expect.OK(r.t, err)
 	}
 	return g
 }
@@ -482,7 +482,7 @@ func (r *rooms) play(f arn.FleetID, at arn.Location, protection types.Protection
 func (r *rooms) processOf(g types.GameSession) store.Key {
 	r.t.Helper()
 	var key store.Key
-	must(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) error {
+	expect.OK(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) error {
 		id := *g.GameSessionId
 		return tx.QueryRow(`SELECT process FROM game_session WHERE id = $1`, id[strings.LastIndexByte(id, '/')+1:]).Scan(&key)
 	}))
@@ -505,7 +505,7 @@ func (r *rooms) box(instance string) *box {
 func (r *rooms) game(g types.GameSession) types.GameSessionStatus {
 	r.t.Helper()
 	out, err := r.Sessions.DescribeGameSessions(r.t.Context(), &gamelift.DescribeGameSessionsInput{GameSessionId: g.GameSessionId})
-	must(r.t, err)
+	expect.OK(r.t, err)
 	return out.GameSessions[0].Status
 }
 
@@ -518,7 +518,7 @@ func (r *rooms) finish(g types.GameSession) {
 		if p.Key != key {
 			continue
 		}
-		must(r.t, r.Computes.End(r.t.Context(), key, compute.Normal))
+		expect.OK(r.t, r.Computes.End(r.t.Context(), key, compute.Normal))
 		for _, a := range r.world.agents {
 			if a.runs[*g.ComputeName] == b && !a.away {
 				a.exit(*g.ComputeName, pid, hostmsg.ExitNormal, "")
@@ -534,7 +534,7 @@ func (r *rooms) finish(g types.GameSession) {
 // check compares what is in the database with itself.
 func (r *rooms) check() {
 	r.t.Helper()
-	must(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) error {
+	expect.OK(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) error {
 		for query, what := range map[string]string{
 			`SELECT count(*) FROM instance i WHERE ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM compute c WHERE c.key = i.compute)`:                                                                   "instances without a compute",
 			`SELECT count(*) FROM compute c WHERE managed = 1 AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.compute = c.key AND i.ended_at IS NULL)`:                                                 "computes without an instance",
@@ -551,36 +551,6 @@ func (r *rooms) check() {
 		}
 		return nil
 	}))
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// same fails when got is not want.
-func same[T comparable](t testing.TB, what string, got, want T) {
-	t.Helper()
-	if got != want {
-		t.Errorf("%s: got %v, want %v", what, got, want)
-	}
-}
-
-// refused checks that err is the exception and that its message has all the words.
-func refused(t testing.TB, what string, err error, code string, words ...string) {
-	t.Helper()
-	api, ok := errors.AsType[smithy.APIError](err)
-	if !ok || api.ErrorCode() != code {
-		t.Errorf("%s: error %v, want %s", what, err, code)
-		return
-	}
-	for _, w := range words {
-		if !strings.Contains(api.ErrorMessage(), w) {
-			t.Errorf("%s: message %q lacks %q", what, api.ErrorMessage(), w)
-		}
-	}
 }
 
 // mentions checks that a text has all the words.

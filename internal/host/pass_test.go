@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/host"
 	"github.com/matchyard/matchyard/internal/hostmsg"
@@ -23,13 +24,13 @@ func TestAFleetComesUp(t *testing.T) {
 	each(t, func(r *rooms) {
 		f := r.fleet(nil)
 		r.settle()
-		same(r.t, "without a host", r.status(f), types.FleetStatusNew)
-		same(r.t, "without a host", r.counts(f, here), fleet.Instances{Pending: 1})
+		expect.Same(r.t, "without a host", r.status(f), types.FleetStatusNew)
+		expect.Same(r.t, "without a host", r.counts(f, here), fleet.Instances{Pending: 1})
 
 		r.join("a", "", 4)
 		r.settle()
-		same(r.t, "with one", r.status(f), types.FleetStatusActive)
-		same(r.t, "with one", r.counts(f, here), fleet.Instances{Active: 1, Idle: 1})
+		expect.Same(r.t, "with one", r.status(f), types.FleetStatusActive)
+		expect.Same(r.t, "with one", r.counts(f, here), fleet.Instances{Active: 1, Idle: 1})
 		codes, messages := r.events(f)
 		want := []string{
 			"FLEET_CREATED", "FLEET_STATE_DOWNLOADING", "FLEET_CREATION_EXTRACTING_BUILD", "FLEET_CREATION_RUNNING_INSTALLER",
@@ -41,31 +42,31 @@ func TestAFleetComesUp(t *testing.T) {
 		}
 
 		list, err := r.DescribeInstances(t.Context(), &gamelift.DescribeInstancesInput{FleetId: new(string(f))})
-		must(t, err)
-		same(t, "instances", len(list.Instances), 1)
+		expect.OK(t, err)
+		expect.Same(t, "instances", len(list.Instances), 1)
 		i := list.Instances[0]
-		same(t, "status", i.Status, types.InstanceStatusActive)
-		same(t, "address", *i.IpAddress, "10.0.0.1")
-		same(t, "type", i.Type, types.EC2InstanceTypeC5Large)
+		expect.Same(t, "status", i.Status, types.InstanceStatusActive)
+		expect.Same(t, "address", *i.IpAddress, "10.0.0.1")
+		expect.Same(t, "type", i.Type, types.EC2InstanceTypeC5Large)
 		if id := *i.InstanceId; len(id) != 19 || !strings.HasPrefix(id, "i-") {
 			t.Errorf("instance id: %s", id)
 		}
 		computes, err := r.Computes.ListCompute(t.Context(), &gamelift.ListComputeInput{FleetId: new(string(f))})
-		must(t, err)
-		same(t, "computes", len(computes.ComputeList), 1)
-		same(t, "compute", *computes.ComputeList[0].ComputeName, *i.InstanceId)
-		same(t, "its type", computes.ComputeList[0].Type, types.EC2InstanceTypeC5Large)
+		expect.OK(t, err)
+		expect.Same(t, "computes", len(computes.ComputeList), 1)
+		expect.Same(t, "compute", *computes.ComputeList[0].ComputeName, *i.InstanceId)
+		expect.Same(t, "its type", computes.ComputeList[0].Type, types.EC2InstanceTypeC5Large)
 
 		start := r.box(*i.InstanceId).start
-		same(t, "start: fleet", start.Fleet, string(f))
-		same(t, "start: endpoint", start.Endpoint, "ws://127.0.0.1:9170")
-		same(t, "start: launch path", start.Runtime.Processes[0].LaunchPath, "/local/game/server")
+		expect.Same(t, "start: fleet", start.Fleet, string(f))
+		expect.Same(t, "start: endpoint", start.Endpoint, "ws://127.0.0.1:9170")
+		expect.Same(t, "start: launch path", start.Runtime.Processes[0].LaunchPath, "/local/game/server")
 		mentions(t, string(start.Metadata), `"fleetName":"arena"`, `"instanceType":"c5.large"`, string(f))
 		var kinds []string
 		for _, m := range r.world.agents["a"].got {
 			kinds = append(kinds, fmt.Sprintf("%T", m))
 		}
-		same(t, "told", strings.Join(kinds, " "), "*hostmsg.Dialled *hostmsg.Registered")
+		expect.Same(t, "told", strings.Join(kinds, " "), "*hostmsg.Dialled *hostmsg.Registered")
 	})
 }
 
@@ -79,27 +80,27 @@ func TestInstancesSpread(t *testing.T) {
 		r.settle()
 		r.capacity(f, here, 5)
 		r.settle()
-		same(t, "spread", r.shape(), "a:4 b:1 elsewhere:0")
-		same(t, "counts", r.counts(f, here), fleet.Instances{Active: 5, Idle: 5})
+		expect.Same(t, "spread", r.shape(), "a:4 b:1 elsewhere:0")
+		expect.Same(t, "counts", r.counts(f, here), fleet.Instances{Active: 5, Idle: 5})
 		_, err := r.Fleets.UpdateFleetCapacity(t.Context(), &gamelift.UpdateFleetCapacityInput{FleetId: new(string(f)), DesiredInstances: new(int32(8)), MaxSize: new(int32(8))})
-		refused(t, "more than all hosts take", err, "LimitExceededException")
+		expect.Refused(t, "more than all hosts take", err, "LimitExceededException")
 		r.world.agents["a"].hello.Capacity = 2 // it shrinks, and keeps what it has
 		r.world.agents["a"].dial(r)
 		r.capacity(f, here, 5)
 		r.settle()
-		same(t, "after the host shrank", r.shape(), "a:4 b:1 elsewhere:0")
+		expect.Same(t, "after the host shrank", r.shape(), "a:4 b:1 elsewhere:0")
 		r.world.agents["a"].hello.Capacity = 5
 		r.world.agents["a"].dial(r)
-		must(t, r.Leave(t.Context(), r.world.agents["a"].joined))
+		expect.OK(t, r.Leave(t.Context(), r.world.agents["a"].joined))
 		r.world.agents["b"].hello.Capacity = 3
 		r.world.agents["b"].dial(r)
 		r.capacity(f, here, 8)
 		r.settle()
-		same(t, "a is not connected", r.shape(), "a:4 b:3 elsewhere:0")
-		same(t, "counts", r.counts(f, here), fleet.Instances{Pending: 1, Active: 7, Idle: 7})
+		expect.Same(t, "a is not connected", r.shape(), "a:4 b:3 elsewhere:0")
+		expect.Same(t, "counts", r.counts(f, here), fleet.Instances{Pending: 1, Active: 7, Idle: 7})
 		r.world.agents["a"].dial(r)
 		r.settle()
-		same(t, "a is back", r.shape(), "a:5 b:3 elsewhere:0")
+		expect.Same(t, "a is back", r.shape(), "a:5 b:3 elsewhere:0")
 	})
 }
 
@@ -111,23 +112,23 @@ func TestLocationsAreApart(t *testing.T) {
 		})
 		r.join("a", here, 2)
 		r.settle()
-		same(t, "home", r.status(f), types.FleetStatusActive)
-		same(t, "west", r.counts(f, west), fleet.Instances{Pending: 1})
+		expect.Same(t, "home", r.status(f), types.FleetStatusActive)
+		expect.Same(t, "west", r.counts(f, west), fleet.Instances{Pending: 1})
 		r.join("w", west, 2)
 		r.settle()
-		same(t, "west", r.counts(f, west), fleet.Instances{Active: 1, Idle: 1})
+		expect.Same(t, "west", r.counts(f, west), fleet.Instances{Active: 1, Idle: 1})
 		out, err := r.Fleets.DescribeFleetLocationAttributes(t.Context(), &gamelift.DescribeFleetLocationAttributesInput{FleetId: new(string(f))})
-		must(t, err)
+		expect.OK(t, err)
 		for _, l := range out.LocationAttributes {
-			same(t, *l.LocationState.Location, l.LocationState.Status, types.FleetStatusActive)
+			expect.Same(t, *l.LocationState.Location, l.LocationState.Status, types.FleetStatusActive)
 		}
 		_, err = r.Fleets.DeleteFleetLocations(t.Context(), &gamelift.DeleteFleetLocationsInput{FleetId: new(string(f)), Locations: []string{string(west)}})
-		must(t, err)
+		expect.OK(t, err)
 		r.settle()
-		same(t, "after west went", r.shape(), "a:1 w:0")
+		expect.Same(t, "after west went", r.shape(), "a:1 w:0")
 		out, err = r.Fleets.DescribeFleetLocationAttributes(t.Context(), &gamelift.DescribeFleetLocationAttributesInput{FleetId: new(string(f))})
-		must(t, err)
-		same(t, "remote locations left", len(out.LocationAttributes), 0)
+		expect.OK(t, err)
+		expect.Same(t, "remote locations left", len(out.LocationAttributes), 0)
 	})
 }
 
@@ -144,41 +145,41 @@ func TestScaleIn(t *testing.T) {
 		protected := r.play(f, here, types.ProtectionPolicyFullProtection)
 		plain := r.play(f, here, "")
 		idle := r.counts(f, here).Idle
-		same(t, "idle", idle, 2)
+		expect.Same(t, "idle", idle, 2)
 
 		r.capacity(f, here, 2)
 		r.settle()
-		same(t, "the idle ones end", r.counts(f, here), fleet.Instances{Active: 2})
-		same(t, "protected", r.game(protected), types.GameSessionStatusActive)
-		same(t, "plain", r.game(plain), types.GameSessionStatusActive)
+		expect.Same(t, "the idle ones end", r.counts(f, here), fleet.Instances{Active: 2})
+		expect.Same(t, "protected", r.game(protected), types.GameSessionStatusActive)
+		expect.Same(t, "plain", r.game(plain), types.GameSessionStatusActive)
 
 		r.capacity(f, here, 1)
 		r.settle()
-		same(t, "unprotected ones are the last that end", r.game(plain), types.GameSessionStatusTerminated)
-		same(t, "protected", r.game(protected), types.GameSessionStatusActive)
-		same(t, "counts", r.counts(f, here), fleet.Instances{Active: 1})
+		expect.Same(t, "unprotected ones are the last that end", r.game(plain), types.GameSessionStatusTerminated)
+		expect.Same(t, "protected", r.game(protected), types.GameSessionStatusActive)
+		expect.Same(t, "counts", r.counts(f, here), fleet.Instances{Active: 1})
 
 		r.capacity(f, here, 0)
 		r.settle()
-		same(t, "protected", r.game(protected), types.GameSessionStatusActive)
-		same(t, "counts", r.counts(f, here), fleet.Instances{Active: 1})
+		expect.Same(t, "protected", r.game(protected), types.GameSessionStatusActive)
+		expect.Same(t, "counts", r.counts(f, here), fleet.Instances{Active: 1})
 		b := r.box(*protected.ComputeName)
 		r.world.agents["a"].launch(b) // a process that would be free
 		_, err := r.Sessions.CreateGameSession(t.Context(), &gamelift.CreateGameSessionInput{FleetId: new(string(f)), MaximumPlayerSessionCount: new(int32(1))})
-		refused(t, "a game session on an instance that drains", err, "FleetCapacityExceededException", "about to end")
+		expect.Refused(t, "a game session on an instance that drains", err, "FleetCapacityExceededException", "about to end")
 
 		r.capacity(f, here, 1) // wanted again
 		r.settle()
 		second := r.play(f, here, "")
-		same(t, "it takes game sessions again", *second.ComputeName, *protected.ComputeName)
+		expect.Same(t, "it takes game sessions again", *second.ComputeName, *protected.ComputeName)
 		r.finish(second)
 		r.capacity(f, here, 0)
 		r.settle()
-		same(t, "protected", r.game(protected), types.GameSessionStatusActive)
+		expect.Same(t, "protected", r.game(protected), types.GameSessionStatusActive)
 		r.finish(protected)
 		r.settle()
-		same(t, "it ends with its game session", r.shape(), "a:0")
-		same(t, "counts", r.counts(f, here), fleet.Instances{})
+		expect.Same(t, "it ends with its game session", r.shape(), "a:0")
+		expect.Same(t, "counts", r.counts(f, here), fleet.Instances{})
 	})
 }
 
@@ -194,7 +195,7 @@ func TestALaunchThatCrossesAStop(t *testing.T) {
 		for _, b = range a.runs {
 		}
 		r.capacity(f, here, 0)
-		must(t, r.Pass(t.Context()))
+		expect.OK(t, r.Pass(t.Context()))
 		late := a.launch(b)
 		a.got = nil
 		r.settle()
@@ -204,8 +205,8 @@ func TestALaunchThatCrossesAStop(t *testing.T) {
 				killed = append(killed, k.Process)
 			}
 		}
-		same(t, "killed", strings.Join(killed, " "), late.ProcessID)
-		same(t, "instances", r.shape(), "a:0")
+		expect.Same(t, "killed", strings.Join(killed, " "), late.ProcessID)
+		expect.Same(t, "instances", r.shape(), "a:0")
 	})
 }
 
@@ -220,14 +221,14 @@ func TestDeletion(t *testing.T) {
 		g := r.play(f, here, types.ProtectionPolicyFullProtection)
 		a.away = true
 		_, err := r.Fleets.DeleteFleet(t.Context(), &gamelift.DeleteFleetInput{FleetId: new(string(f))})
-		must(t, err)
+		expect.OK(t, err)
 		r.settle()
-		same(t, "while instances end", r.status(f), types.FleetStatusDeleting)
-		same(t, "counts", r.counts(f, here), fleet.Instances{Terminating: 3})
+		expect.Same(t, "while instances end", r.status(f), types.FleetStatusDeleting)
+		expect.Same(t, "counts", r.counts(f, here), fleet.Instances{Terminating: 3})
 		a.away = false
 		r.settle()
-		same(t, "instances", r.shape(), "a:0")
-		same(t, "game", r.game(g), types.GameSessionStatusTerminated)
+		expect.Same(t, "instances", r.shape(), "a:0")
+		expect.Same(t, "game", r.game(g), types.GameSessionStatusTerminated)
 		if s := r.status(f); s != types.FleetStatusTerminated && s != types.FleetStatusNotFound {
 			t.Errorf("fleet is %s", s)
 		}
@@ -246,15 +247,15 @@ func TestHostLoss(t *testing.T) {
 		g := r.play(f, here, "")
 		b := r.join("b", here, 4)
 		r.pass(3 * time.Minute) // all is well, for long enough that silence means something
-		same(t, "all is well", r.shape(), "a:3 b:0")
+		expect.Same(t, "all is well", r.shape(), "a:3 b:0")
 
 		a.drop()
 		r.pass(80 * time.Second)
-		same(t, "not yet", len(b.runs), 0)
+		expect.Same(t, "not yet", len(b.runs), 0)
 		r.pass(20 * time.Second)
-		same(t, "replaced", len(b.runs), 3)
-		same(t, "counts", r.counts(f, here), fleet.Instances{Active: 3, Idle: 3, Terminating: 1})
-		same(t, "the game goes on", r.game(g), types.GameSessionStatusActive)
+		expect.Same(t, "replaced", len(b.runs), 3)
+		expect.Same(t, "counts", r.counts(f, here), fleet.Instances{Active: 3, Idle: 3, Terminating: 1})
+		expect.Same(t, "the game goes on", r.game(g), types.GameSessionStatusActive)
 		_, messages := r.events(f)
 		mentions(t, messages, "Host a was not heard of for 1m30s; 3 instances on it are replaced")
 		_, err := r.Report(t.Context(), a.joined, []any{&hostmsg.InstanceChanged{Instance: *g.ComputeName, Status: hostmsg.Running}})
@@ -264,12 +265,12 @@ func TestHostLoss(t *testing.T) {
 
 		a.dial(r)
 		r.settle()
-		same(t, "back: only what hosts is left", len(a.runs), 1)
-		same(t, "the game goes on", r.game(g), types.GameSessionStatusActive)
+		expect.Same(t, "back: only what hosts is left", len(a.runs), 1)
+		expect.Same(t, "the game goes on", r.game(g), types.GameSessionStatusActive)
 		r.finish(g)
 		r.settle()
-		same(t, "then nothing", r.shape(), "a:0 b:3")
-		same(t, "counts", r.counts(f, here), fleet.Instances{Active: 3, Idle: 3})
+		expect.Same(t, "then nothing", r.shape(), "a:0 b:3")
+		expect.Same(t, "counts", r.counts(f, here), fleet.Instances{Active: 3, Idle: 3})
 	})
 }
 
@@ -283,14 +284,14 @@ func TestALostHostThatNeverReturns(t *testing.T) {
 		r.pass(2 * time.Minute)
 		a.drop()
 		r.pass(2 * time.Minute)
-		same(t, "it still hosts", r.counts(f, here), fleet.Instances{Pending: 1, Terminating: 1})
+		expect.Same(t, "it still hosts", r.counts(f, here), fleet.Instances{Pending: 1, Terminating: 1})
 		for _, p := range a.runs[*g.ComputeName].processes {
-			must(t, r.Computes.Disconnect(t.Context(), p.Key, p.Dial))
+			expect.OK(t, r.Computes.Disconnect(t.Context(), p.Key, p.Dial))
 		}
 		r.tick(4 * time.Minute) // longer than the grace for reconnections
 		r.tick(time.Minute)
-		same(t, "the game is over", r.game(g), types.GameSessionStatusTerminated)
-		same(t, "counts", r.counts(f, here), fleet.Instances{Pending: 1})
+		expect.Same(t, "the game is over", r.game(g), types.GameSessionStatusTerminated)
+		expect.Same(t, "counts", r.counts(f, here), fleet.Instances{Pending: 1})
 	})
 }
 
@@ -303,12 +304,12 @@ func TestAControlPlaneThatWasDown(t *testing.T) {
 		g := r.play(f, here, "")
 		r.pass(2 * time.Minute)
 		r.world.wall = r.world.wall.Add(time.Hour) // nobody runs
-		must(t, r.Tick(t.Context(), r.clock.Now()))
+		expect.OK(t, r.Tick(t.Context(), r.clock.Now()))
 		a.dial(r)
 		r.settle()
 		r.pass(2 * time.Minute)
-		same(t, "nothing ended", r.game(g), types.GameSessionStatusActive)
-		same(t, "counts", r.counts(f, here), fleet.Instances{Active: 1})
+		expect.Same(t, "nothing ended", r.game(g), types.GameSessionStatusActive)
+		expect.Same(t, "counts", r.counts(f, here), fleet.Instances{Active: 1})
 		for _, m := range a.got {
 			if h, ok := m.(*hostmsg.Hosting); ok && h.GameSession == *g.GameSessionId {
 				return
@@ -329,8 +330,8 @@ func TestAnAgentThatForgot(t *testing.T) {
 		a.die()
 		a.dial(r)
 		r.settle()
-		same(t, "instances", r.shape(), "a:2")
-		same(t, "counts", r.counts(f, here), fleet.Instances{Active: 2, Idle: 2})
+		expect.Same(t, "instances", r.shape(), "a:2")
+		expect.Same(t, "counts", r.counts(f, here), fleet.Instances{Active: 2, Idle: 2})
 		_, messages := r.events(f)
 		mentions(t, messages, "its host does not run it any more")
 	})
@@ -347,17 +348,17 @@ func TestDraining(t *testing.T) {
 		r.settle()
 		g := r.play(f, here, "")
 		r.join("b", here, 4)
-		must(t, r.Drain(t.Context(), "a", true))
+		expect.OK(t, r.Drain(t.Context(), "a", true))
 		r.settle()
-		same(t, "what hosts stays", r.shape(), "a:1 b:2")
-		same(t, "game", r.game(g), types.GameSessionStatusActive)
+		expect.Same(t, "what hosts stays", r.shape(), "a:1 b:2")
+		expect.Same(t, "game", r.game(g), types.GameSessionStatusActive)
 		r.finish(g)
 		r.settle()
-		same(t, "then it is empty", r.shape(), "a:0 b:2")
-		must(t, r.Drain(t.Context(), "a", false))
+		expect.Same(t, "then it is empty", r.shape(), "a:0 b:2")
+		expect.OK(t, r.Drain(t.Context(), "a", false))
 		r.capacity(f, here, 4)
 		r.settle()
-		same(t, "filled again", r.shape(), "a:2 b:2")
+		expect.Same(t, "filled again", r.shape(), "a:2 b:2")
 		if err := r.Drain(t.Context(), "nobody", true); err == nil {
 			t.Error("an unknown host was drained")
 		}
@@ -374,16 +375,16 @@ func TestRuntimeConfigurationReachesHosts(t *testing.T) {
 		a := r.join("a", here, 4)
 		r.settle()
 		_, err := r.Fleets.UpdateRuntimeConfiguration(t.Context(), &gamelift.UpdateRuntimeConfigurationInput{FleetId: new(string(f)), RuntimeConfiguration: runtime(7)})
-		must(t, err)
+		expect.OK(t, err)
 		r.settle()
 		for _, b := range a.runs {
-			same(t, "starts", b.starts, 2)
-			same(t, "concurrent", b.start.Runtime.Processes[0].Concurrent, 7)
+			expect.Same(t, "starts", b.starts, 2)
+			expect.Same(t, "concurrent", b.start.Runtime.Processes[0].Concurrent, 7)
 		}
-		same(t, "counts", r.counts(f, here), fleet.Instances{Active: 1, Idle: 1})
+		expect.Same(t, "counts", r.counts(f, here), fleet.Instances{Active: 1, Idle: 1})
 		r.settle()
 		for _, b := range a.runs {
-			same(t, "once", b.starts, 2)
+			expect.Same(t, "once", b.starts, 2)
 		}
 	})
 }
@@ -406,10 +407,10 @@ func TestTokensAreRenewed(t *testing.T) {
 			a.launch(b)
 		}
 		due, ok, err := r.Due(t.Context())
-		must(t, err)
-		same(t, "due", ok, true)
-		same(t, "due", due, r.clock.Now().Add(45*time.Minute))
-		same(t, "counts", r.counts(f, here), fleet.Instances{Active: 1, Idle: 1})
+		expect.OK(t, err)
+		expect.Same(t, "due", ok, true)
+		expect.Same(t, "due", due, r.clock.Now().Add(45*time.Minute))
+		expect.Same(t, "counts", r.counts(f, here), fleet.Instances{Active: 1, Idle: 1})
 	})
 }
 
@@ -431,25 +432,25 @@ func TestTwoNodes(t *testing.T) {
 		go func() { errs <- n.Pass(t.Context()) }()
 	}
 	for range 4 {
-		must(t, <-errs)
+		expect.OK(t, <-errs)
 	}
 	two.settle()
-	same(t, "instances", two.shape(), "a:60")
-	same(t, "counts", two.counts(f, here), fleet.Instances{Active: 60, Idle: 60})
+	expect.Same(t, "instances", two.shape(), "a:60")
+	expect.Same(t, "counts", two.counts(f, here), fleet.Instances{Active: 60, Idle: 60})
 
 	old := a.joined
 	a.dial(two)
 	one.capacity(f, here, 61)
-	must(t, one.Pass(t.Context()))
+	expect.OK(t, one.Pass(t.Context()))
 	out, err := one.Outbox(t.Context(), []host.Joined{old})
-	must(t, err)
-	same(t, "messages for the old connection", len(out), 0)
+	expect.OK(t, err)
+	expect.Same(t, "messages for the old connection", len(out), 0)
 	stale, err := one.Keep(t.Context(), []host.Seen{{Joined: old}})
-	must(t, err)
-	same(t, "the old connection is stale", len(stale), 1)
-	must(t, one.Leave(t.Context(), old)) // late
+	expect.OK(t, err)
+	expect.Same(t, "the old connection is stale", len(stale), 1)
+	expect.OK(t, one.Leave(t.Context(), old)) // late
 	two.settle()
-	same(t, "instances", two.shape(), "a:61")
+	expect.Same(t, "instances", two.shape(), "a:61")
 	two.check()
 }
 
@@ -463,19 +464,19 @@ func TestAStoppingInstanceThatDoesNotEnd(t *testing.T) {
 		r.capacity(f, here, 0)
 		r.settle()
 		out, err := r.Outbox(t.Context(), []host.Joined{a.joined})
-		must(t, err)
+		expect.OK(t, err)
 		if len(out) == 0 || !strings.Contains(string(out[0].Text), `"grace":60`) {
 			t.Errorf("stop: %+v", out)
 		}
 		r.clock.Advance(7 * time.Minute)
-		must(t, r.Tick(t.Context(), r.clock.Now()))
+		expect.OK(t, r.Tick(t.Context(), r.clock.Now()))
 		out, err = r.Outbox(t.Context(), []host.Joined{a.joined})
-		must(t, err)
-		same(t, "killed", len(out) > 0 && strings.Contains(string(out[0].Text), `"force":true`), true)
-		same(t, "counts", r.counts(f, here), fleet.Instances{Terminating: 1})
+		expect.OK(t, err)
+		expect.Same(t, "killed", len(out) > 0 && strings.Contains(string(out[0].Text), `"force":true`), true)
+		expect.Same(t, "counts", r.counts(f, here), fleet.Instances{Terminating: 1})
 		a.away = false
 		a.take(&hostmsg.Stop{Instance: firstOf(a), Force: true})
-		same(t, "counts", r.counts(f, here), fleet.Instances{})
+		expect.Same(t, "counts", r.counts(f, here), fleet.Instances{})
 	})
 }
 
@@ -494,20 +495,20 @@ func TestTerminateProcessIsFollowedByKill(t *testing.T) {
 		r.settle()
 		g := r.play(f, here, "")
 		_, err := r.Sessions.TerminateGameSession(t.Context(), &gamelift.TerminateGameSessionInput{GameSessionId: g.GameSessionId, TerminationMode: types.TerminationModeTriggerOnProcessTerminate})
-		must(t, err)
+		expect.OK(t, err)
 		r.settle()
 		a.got = nil
 		r.tick(29 * time.Second)
-		same(t, "before", len(a.got), 0)
+		expect.Same(t, "before", len(a.got), 0)
 		r.tick(2 * time.Second)
-		same(t, "after", len(a.got), 1)
+		expect.Same(t, "after", len(a.got), 1)
 		k, ok := a.got[0].(*hostmsg.Kill)
 		if !ok || k.Reason != hostmsg.ExitForced {
 			t.Errorf("got %+v, want a Kill as forced", a.got[0])
 		}
-		same(t, "game", r.game(g), types.GameSessionStatusTerminated)
+		expect.Same(t, "game", r.game(g), types.GameSessionStatusTerminated)
 		codes, _ := r.events(f)
-		same(t, "one event", count(codes, "SERVER_PROCESS_FORCE_TERMINATED"), 1)
+		expect.Same(t, "one event", count(codes, "SERVER_PROCESS_FORCE_TERMINATED"), 1)
 	})
 }
 
@@ -535,19 +536,19 @@ func TestProcessEnds(t *testing.T) {
 		}
 		a.exit(id, pid, hostmsg.ExitCrashed, "segmentation fault")
 		a.say(&hostmsg.ProcessEnded{Instance: id, Process: pid, Reason: hostmsg.ExitCrashed, ExitCode: 1, Detail: "segmentation fault"})
-		same(t, "its game is over at once", r.game(g), types.GameSessionStatusTerminated)
+		expect.Same(t, "its game is over at once", r.game(g), types.GameSessionStatusTerminated)
 		a.say(
 			&hostmsg.ProcessEnded{Instance: id, Process: "never", Reason: hostmsg.ExitInitTimeout},
 			&hostmsg.ProcessEnded{Instance: id, Process: "absent", Reason: hostmsg.ExitInvalidPath, Detail: "/local/game/serverr"},
 		)
 		p := a.launch(b)
-		must(t, r.Computes.End(t.Context(), p.Key, compute.Normal))
+		expect.OK(t, r.Computes.End(t.Context(), p.Key, compute.Normal))
 		a.say(&hostmsg.ProcessEnded{Instance: id, Process: p.ProcessID, Reason: hostmsg.ExitTimeout})
 		p = a.launch(b)
-		must(t, r.Computes.End(t.Context(), p.Key, compute.Unhealthy))
+		expect.OK(t, r.Computes.End(t.Context(), p.Key, compute.Unhealthy))
 		r.settle() // the agent kills it and says so
 		p = a.launch(b)
-		must(t, r.Computes.End(t.Context(), p.Key, compute.Normal))
+		expect.OK(t, r.Computes.End(t.Context(), p.Key, compute.Normal))
 		a.say(&hostmsg.ProcessEnded{Instance: id, Process: p.ProcessID, Reason: hostmsg.ExitNormal})
 		p = a.begin(b)
 		r.tick(6 * time.Minute) // it dialled, and never got ready
@@ -556,13 +557,13 @@ func TestProcessEnds(t *testing.T) {
 			"SERVER_PROCESS_CRASHED", "SERVER_PROCESS_SDK_INITIALIZATION_TIMEOUT", "SERVER_PROCESS_INVALID_PATH", "SERVER_PROCESS_PROCESS_EXIT_TIMEOUT",
 			"SERVER_PROCESS_TERMINATED_UNHEALTHY", "SERVER_PROCESS_PROCESS_READY_TIMEOUT",
 		} {
-			same(t, code, count(codes, code), 1)
+			expect.Same(t, code, count(codes, code), 1)
 		}
 		mentions(t, messages, "exit code 1, segmentation fault", "/local/game/serverr")
 		if _, runs := b.processes[p.ProcessID]; runs {
 			t.Error("a process that was not ready in time was not killed")
 		}
-		same(t, "the fleet stays", r.status(f), types.FleetStatusActive)
+		expect.Same(t, "the fleet stays", r.status(f), types.FleetStatusActive)
 	})
 }
 
@@ -621,12 +622,12 @@ func TestCreationsThatFail(t *testing.T) {
 				if c.after > 0 {
 					r.tick(c.after)
 				}
-				same(r.t, "status", r.status(f), types.FleetStatusError)
+				expect.Same(r.t, "status", r.status(f), types.FleetStatusError)
 				codes, messages := r.events(f)
-				same(r.t, c.code, count(codes, c.code), 1)
+				expect.Same(r.t, c.code, count(codes, c.code), 1)
 				mentions(r.t, messages, c.words...)
-				same(r.t, "last", codes[len(codes)-1], "FLEET_STATE_ERROR")
-				same(r.t, "instances", r.counts(f, here), fleet.Instances{})
+				expect.Same(r.t, "last", codes[len(codes)-1], "FLEET_STATE_ERROR")
+				expect.Same(r.t, "instances", r.counts(f, here), fleet.Instances{})
 			})
 		})
 	}
@@ -642,17 +643,17 @@ func TestNoRoom(t *testing.T) {
 		r.join("w", west, 0)
 		r.settle()
 		due, ok, err := r.Due(t.Context())
-		must(t, err)
-		same(t, "due", ok && due.Equal(r.clock.Now().Add(5*time.Minute)), true)
+		expect.OK(t, err)
+		expect.Same(t, "due", ok && due.Equal(r.clock.Now().Add(5*time.Minute)), true)
 		r.tick(4 * time.Minute)
-		same(t, "while it waits", r.status(f), types.FleetStatusNew)
-		same(t, "while it waits", r.counts(f, here), fleet.Instances{Pending: 1})
+		expect.Same(t, "while it waits", r.status(f), types.FleetStatusNew)
+		expect.Same(t, "while it waits", r.counts(f, here), fleet.Instances{Pending: 1})
 		r.tick(2 * time.Minute)
-		same(t, "then", r.status(f), types.FleetStatusError)
+		expect.Same(t, "then", r.status(f), types.FleetStatusError)
 		codes, messages := r.events(f)
-		same(t, "event", count(codes, "FLEET_ACTIVATION_FAILED_NO_INSTANCES"), 1)
+		expect.Same(t, "event", count(codes, "FLEET_ACTIVATION_FAILED_NO_INSTANCES"), 1)
 		mentions(t, messages, "No host that could run an instance is connected in us-west-2, for 5m0s")
-		same(t, "counts", r.counts(f, here), fleet.Instances{})
+		expect.Same(t, "counts", r.counts(f, here), fleet.Instances{})
 		_, messages = r.events(full)
 		mentions(t, messages, "All 1 hosts in custom-west are full")
 	})
@@ -677,17 +678,17 @@ func TestInstancesThatFailLater(t *testing.T) {
 		}
 		r.capacity(f, here, 2)
 		r.settle()
-		same(t, "tries", tries, 1)
+		expect.Same(t, "tries", tries, 1)
 		r.tick(500 * time.Millisecond)
-		same(t, "tries within the pause", tries, 1)
+		expect.Same(t, "tries within the pause", tries, 1)
 		r.tick(time.Second)
-		same(t, "tries", tries, 2)
+		expect.Same(t, "tries", tries, 2)
 		r.tick(time.Second)
-		same(t, "tries within the longer pause", tries, 2)
+		expect.Same(t, "tries within the longer pause", tries, 2)
 		broken = false
 		r.tick(2 * time.Second)
-		same(t, "counts", r.counts(f, here), fleet.Instances{Active: 2, Idle: 2})
-		same(t, "status", r.status(f), types.FleetStatusActive)
+		expect.Same(t, "counts", r.counts(f, here), fleet.Instances{Active: 2, Idle: 2})
+		expect.Same(t, "status", r.status(f), types.FleetStatusActive)
 		_, messages := r.events(f)
 		mentions(t, messages, "An instance on host a did not start (download): no route")
 	})

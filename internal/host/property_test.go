@@ -14,6 +14,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/expect"
 	"github.com/matchyard/matchyard/internal/fleet/fleettest"
 	"github.com/matchyard/matchyard/internal/host"
 	"github.com/matchyard/matchyard/internal/store"
@@ -25,8 +26,8 @@ import (
 // session, and what is wanted is there as far as the hosts have room.
 func TestRandomFarms(t *testing.T) {
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
-		must(t, f.Value.Set("25")) // each is a farm's whole life
-		defer func() { must(t, f.Value.Set(f.DefValue)) }()
+		expect.OK(t, f.Value.Set("25")) // each is a farm's whole life
+		defer func() { expect.OK(t, f.Value.Set(f.DefValue)) }()
 	}
 	storetest.Each(t, func(t *testing.T, db *store.DB, clock *storetest.Clock) {
 		runs := 0
@@ -37,7 +38,7 @@ func TestRandomFarms(t *testing.T) {
 			r := furnish(t, db, clock, w)
 			r.Fleets.Quotas.CustomLocations = 1 << 20
 			_, err := r.Fleets.CreateLocation(t.Context(), &gamelift.CreateLocationInput{LocationName: new(string(at))})
-			must(t, err)
+			expect.OK(t, err)
 			name := func(n int) string { return fmt.Sprintf("h%d-%d", runs, n) }
 			farm := newFarm(t, r, at, name)
 			defer farm.clear()
@@ -68,7 +69,7 @@ func newFarm(t *testing.T, r *rooms, at arn.Location, name func(int) string) *fa
 	r.Config = host.Config{MostInstances: 3}
 	var err error
 	_, r.token, err = r.CreateToken(t.Context(), "test")
-	must(t, err)
+	expect.OK(t, err)
 	r.builds = fleettest.Build(t, r.DB, types.BuildStatusReady, types.OperatingSystemAmazonLinux2023, "5.2.0")
 	fa.f = r.fleet(func(in *gamelift.CreateFleetInput) {
 		in.Locations = []types.LocationConfiguration{{Location: new(string(here))}, {Location: new(string(at))}}
@@ -89,13 +90,13 @@ func (fa *farm) clear() {
 		}
 	}
 	_, err := fa.Fleets.DeleteFleet(fa.t.Context(), &gamelift.DeleteFleetInput{FleetId: new(string(fa.f))})
-	must(fa.t, err)
+	expect.OK(fa.t, err)
 	fa.settle()
 	fa.tick(time.Minute)
 	fa.tick(time.Minute)
 	for name, a := range fa.world.agents {
 		a.drop()
-		must(fa.t, fa.Forget(fa.t.Context(), name))
+		expect.OK(fa.t, fa.Forget(fa.t.Context(), name))
 	}
 	fa.rooms.check()
 }
@@ -168,7 +169,7 @@ func (fa *farm) crash(t *rapid.T) {
 }
 
 func (fa *farm) read(p compute.Process) (is compute.Process) {
-	must(fa.t, fa.DB.Read(fa.t.Context(), func(tx *store.Tx) (err error) {
+	expect.OK(fa.t, fa.DB.Read(fa.t.Context(), func(tx *store.Tx) (err error) {
 		is, err = fa.Computes.ProcessTx(tx, p.Key)
 		return err
 	}))
@@ -184,9 +185,9 @@ func (fa *farm) play(t *rapid.T) {
 		t.Skip("no room")
 	}
 	g := *out.GameSession
-	must(fa.t, fa.Sessions.Activate(fa.t.Context(), fa.processOf(g), *g.GameSessionId))
+	expect.OK(fa.t, fa.Sessions.Activate(fa.t.Context(), fa.processOf(g), *g.GameSessionId))
 	_, err = fa.Sessions.UpdateGameSession(fa.t.Context(), &gamelift.UpdateGameSessionInput{GameSessionId: g.GameSessionId, ProtectionPolicy: protection})
-	must(fa.t, err)
+	expect.OK(fa.t, err)
 	if protection == types.ProtectionPolicyFullProtection {
 		fa.games[*g.GameSessionId] = g
 	}
@@ -207,7 +208,7 @@ func (fa *farm) drain(t *rapid.T) {
 	a := fa.pick(t, func(*agent) bool { return true })
 	on := !fa.drained[a.hello.Host]
 	fa.drained[a.hello.Host] = on
-	must(fa.t, fa.Drain(fa.t.Context(), a.hello.Host, on))
+	expect.OK(fa.t, fa.Drain(fa.t.Context(), a.hello.Host, on))
 }
 
 // time lets enough of it go by that silent hosts are lost.
@@ -259,7 +260,7 @@ func (fa *farm) allThere() bool { return len(fa.hosts(away)) == 0 }
 // kept counts the instances with protected game sessions, among them those whose host lost
 // power and is not lost yet, and those on hosts that are being drained.
 func (fa *farm) kept() (protected, leaving int) {
-	must(fa.t, fa.DB.Read(fa.t.Context(), func(tx *store.Tx) error {
+	expect.OK(fa.t, fa.DB.Read(fa.t.Context(), func(tx *store.Tx) error {
 		f, err := fa.Fleets.GetTx(tx, fa.f)
 		if err != nil {
 			return err
@@ -278,7 +279,7 @@ func (fa *farm) kept() (protected, leaving int) {
 // stuck counts what takes room without being wanted: instances of lost hosts that are back and
 // still host something.
 func (fa *farm) stuck() (n int) {
-	must(fa.t, fa.DB.Read(fa.t.Context(), func(tx *store.Tx) error {
+	expect.OK(fa.t, fa.DB.Read(fa.t.Context(), func(tx *store.Tx) error {
 		return tx.QueryRow(`SELECT count(*) FROM instance i JOIN host h ON h.key = i.host
 			WHERE i.fleet_id = $1 AND i.location = $2 AND i.ended_at IS NULL AND (i.desired <> 'RUN' OR h.draining = 1)`, fa.f, fa.at).Scan(&n)
 	}))
