@@ -23,6 +23,8 @@ type agentCmd struct {
 	Location string `placeholder:"LOCATION" help:"The fleet location the host serves. Default: the server's home region."`
 	Address  string `placeholder:"IP" help:"Where players reach the host. Default: 127.0.0.1."`
 	DNSName  string `name:"dns-name" placeholder:"NAME" help:"The host's DNS name for players."`
+	Beacon   string `default:"auto" placeholder:"HOST:PORT" help:"Where the host's UDP ping beacon listens, auto, or - for none. Default: auto, which is port 7770 of all interfaces (of loopback, when the host's address is), if nothing else has it."`
+	BeaconAt string `name:"beacon-address" placeholder:"HOST:PORT" help:"Where clients reach the beacon. Default: the host's DNS name or address, and the port listened on."`
 	Data     string `default:"agent" type:"path" placeholder:"DIR" help:"Folder for builds, instances and state. Default: agent."`
 	Ports    string `default:"20000-29999" placeholder:"FROM-TO" help:"Ports that {port} in launch parameters is taken from. Default: 20000-29999."`
 	User     string `placeholder:"USER" help:"OS user that games and install scripts run as; needs root."`
@@ -61,6 +63,7 @@ func (c *agentCmd) Run(ctx context.Context) error {
 func (c *agentCmd) config() (agent.Config, error) {
 	a := agent.Config{
 		Server: c.Server, Token: c.Token, Name: c.Name, Location: c.Location, Address: c.Address, DNSName: c.DNSName,
+		Beacon: off(c.Beacon), BeaconAddress: c.BeaconAt,
 		Capacity: c.Capacity, Data: c.Data, User: c.User, Cgroup: c.Cgroup,
 		Limits: agent.Limits{CPUs: c.ProcessCPUs, Pids: c.ProcessPids, Files: c.ProcessFiles},
 		Drain:  c.OnExit == "drain", DrainGrace: c.Grace,

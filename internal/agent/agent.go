@@ -31,6 +31,7 @@ type agent struct {
 	ports    ports
 	usage    usage
 	watch    *telemetry.Server
+	beaconAt string // where clients find the host's beacon; "" when it has none
 
 	ctx    context.Context //nolint:containedctx // of the work of the agent's goroutines; ended by Run
 	todo   chan func()
@@ -98,6 +99,9 @@ func (a *agent) run(ctx context.Context) error {
 		return err
 	}
 	defer a.watch.Close()
+	if err := a.openBeacon(inner); err != nil {
+		return err
+	}
 	a.adoptAll()
 	refused := make(chan error, 1)
 	a.work.Go(func() {
@@ -175,7 +179,7 @@ func (a *agent) drain() {
 func (a *agent) connected(l *link) {
 	a.link, a.synced = l, false
 	h := &hostmsg.Hello{
-		Host: a.c.Name, Version: a.c.Version, Location: a.c.Location, Address: a.c.Address, DNSName: a.c.DNSName,
+		Host: a.c.Name, Version: a.c.Version, Location: a.c.Location, Address: a.c.Address, DNSName: a.c.DNSName, Beacon: a.beaconAt,
 		OS: system(), Capacity: a.c.Capacity, Instances: []hostmsg.InstanceState{},
 	}
 	for _, i := range a.instances {

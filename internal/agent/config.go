@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"runtime"
@@ -25,6 +26,10 @@ type Config struct {
 	Location string
 	// Address is where players reach the host's game servers, DNSName what stands beside it.
 	Address, DNSName string
+	// Beacon is where the host's UDP ping beacon listens, HOST:PORT or BeaconAuto; "" is none.
+	// BeaconAddress is where clients reach it, HOST:PORT. Default: DNSName or Address, and the
+	// port listened on.
+	Beacon, BeaconAddress string
 	// Capacity is how many instances the host takes.
 	Capacity int
 	// Data is the folder for builds, instances and state. One agent uses it at a time.
@@ -113,6 +118,9 @@ func (c Config) withDefaults() (Config, error) {
 	c.FirstPort, c.LastPort = cmp.Or(c.FirstPort, 20000), cmp.Or(c.LastPort, 29999)
 	if c.FirstPort < 1024 || c.LastPort > 65535 || c.FirstPort > c.LastPort {
 		return c, fmt.Errorf("ports: %d-%d is no range within 1024-65535", c.FirstPort, c.LastPort)
+	}
+	if _, _, err := net.SplitHostPort(c.BeaconAddress); err != nil && c.BeaconAddress != "" {
+		return c, fmt.Errorf("beacon-address: %w", err)
 	}
 	c.Address = cmp.Or(c.Address, "127.0.0.1")
 	c.Cgroup = cmp.Or(c.Cgroup, cgroupAuto)
