@@ -1,6 +1,9 @@
 package fleet
 
 import (
+	"regexp"
+	"strconv"
+
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
 	"github.com/matchyard/matchyard/internal/arn"
@@ -42,4 +45,51 @@ func (s *Service) NewsTx(tx *store.Tx, since int64, most int) (list []News, err 
 		list = append(list, n)
 	}
 	return list, rows.Err()
+}
+
+// Scaling is a change of a location's capacity settings.
+type Scaling struct {
+	At       int64 // epoch milliseconds
+	Location arn.Location
+	From, To int    // desired instances
+	Min, Max int    // after it
+	Why      string // a policy with its numbers, or who else did it
+}
+
+// ScalingsTx are the changes of a fleet's capacity since an instant (epoch milliseconds),
+// newest first, up to most.
+func (s *Service) ScalingsTx(tx *store.Tx, f Fleet, since int64, most int) (list []Scaling, err error) {
+	rows, err := tx.Query(`SELECT at, message FROM fleet_event WHERE fleet = $1 AND at >= $2 AND code = $3 ORDER BY at DESC, key DESC LIMIT $4`,
+		f.Key, since, string(types.EventCodeFleetScalingEvent), int64(most))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var at int64
+		var message string
+		if err := rows.Scan(&at, &message); err != nil {
+			return nil, err
+		}
+		if l, ok := readScaling(message); ok {
+			l.At = at
+			list = append(list, l)
+		}
+	}
+	return list, rows.Err()
+}
+
+// scalingMessage is what setCapacityTx writes.
+var scalingMessage = regexp.MustCompile(`(?s)^Fleet \S+ in (\S+): desired instances (\d+) to (\d+), minimum \d+ to (\d+), maximum \d+ to (\d+) \((.*)\)$`)
+
+func readScaling(message string) (l Scaling, ok bool) {
+	m := scalingMessage.FindStringSubmatch(message)
+	if m == nil {
+		return l, false
+	}
+	l.Location, l.Why = arn.Location(m[1]), m[6]
+	for i, to := range []*int{&l.From, &l.To, &l.Min, &l.Max} {
+		*to, _ = strconv.Atoi(m[2+i]) // digits
+	}
+	return l, true
 }

@@ -225,7 +225,7 @@ func (s *Service) DeleteScalingPolicy(ctx context.Context, in *gamelift.DeleteSc
 	return &gamelift.DeleteScalingPolicyOutput{}, nil
 }
 
-// DropFleetTx forgets the policies of a fleet that is gone.
+// DropFleetTx forgets the policies and the history of a fleet that is gone.
 func (s *Service) DropFleetTx(tx *store.Tx, id arn.FleetID) error {
 	f, err := s.Fleets.GetTx(tx, id)
 	if errors.Is(err, store.ErrNoRows) {
@@ -234,11 +234,12 @@ func (s *Service) DropFleetTx(tx *store.Tx, id arn.FleetID) error {
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(`DELETE FROM scaling_memory WHERE fleet = $1`, f.Key); err != nil {
-		return err
+	for _, table := range []string{"scaling_memory", "scaling_policy", "capacity_history"} {
+		if _, err := tx.Exec(`DELETE FROM `+table+` WHERE fleet = $1`, f.Key); err != nil {
+			return err
+		}
 	}
-	_, err = tx.Exec(`DELETE FROM scaling_policy WHERE fleet = $1`, f.Key)
-	return err
+	return nil
 }
 
 // managedTx finds the fleet a member names. Anywhere fleets do not scale, which is an

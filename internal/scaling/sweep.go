@@ -15,8 +15,13 @@ import (
 )
 
 // Tick looks at every location that has policies, once in each minute of the clock; minutes
-// that passed unseen are not made up for. A fleet's look is one transaction.
+// that passed unseen are not made up for. A fleet's look is one transaction. And it records
+// the history of capacity.
 func (s *Service) Tick(ctx context.Context, now time.Time) error {
+	return errors.Join(s.decide(ctx, now), s.record(ctx, now))
+}
+
+func (s *Service) decide(ctx context.Context, now time.Time) error {
 	minute := now.Unix() / 60
 	var fleets []arn.FleetID
 	err := s.DB.Write(ctx, func(tx *store.Tx) error {
@@ -38,7 +43,7 @@ func (s *Service) Tick(ctx context.Context, now time.Time) error {
 }
 
 // Due is the beginning of the next minute while there are policies, and now when this minute
-// was not looked at yet.
+// was not looked at yet. The history has no say in it: a manual clock does not stop for it.
 func (s *Service) Due(ctx context.Context) (due time.Time, ok bool, err error) {
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
 		var minute, policies int64
