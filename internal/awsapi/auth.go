@@ -18,6 +18,7 @@ type Identity struct {
 	AccessKeyID string // "" when the request carried none
 	Name        string // what the key's owner called it
 	Temporary   bool   // the key is of a session
+	Root        bool   // the key is the root key
 	From        netip.Addr
 	Secure      bool // it came by TLS
 }

@@ -36,7 +36,7 @@ func (s *Signed) Authenticate(r *http.Request, body func() ([]byte, error)) (Ide
 	}
 	s.used(r.Context(), id)
 	from, secure := where(r)
-	return Identity{AccessKeyID: id, Name: key.Name, Temporary: key.Temporary, From: from, Secure: secure}, nil
+	return Identity{AccessKeyID: id, Name: key.Name, Temporary: key.Temporary, Root: key.Root, From: from, Secure: secure}, nil
 }
 
 // Authorize refuses what the policy of the caller's key does not allow.

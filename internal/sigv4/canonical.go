@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// appendRequest appends the canonical request. path is what stands in it for the path of
-// the URL, before the second encoding.
-func appendRequest(b []byte, r *http.Request, path, signedHeaders string, payloadHash []byte) ([]byte, error) {
+// appendRequest appends the canonical request. path and query are what stands in it for
+// those of the URL, the path before its second encoding.
+func appendRequest(b []byte, r *http.Request, path, query, signedHeaders string, payloadHash []byte) ([]byte, error) {
 	b = append(b, r.Method...)
 	b = append(b, '\n')
 	b = appendEncoded(b, path, true)
 	b = append(b, '\n')
-	b, err := appendQuery(b, r.URL.RawQuery)
+	b, err := appendQuery(b, query)
 	if err != nil {
 		return b, err
 	}

@@ -92,40 +92,54 @@ func (v *Verifier) VerifyS3(r *http.Request, now time.Time, find func(id, token 
 
 // verifyPresigned takes a signature from the query.
 func (v *Verifier) verifyPresigned(r *http.Request, q url.Values, now time.Time, find func(id, token string) (Key, error)) (S3Request, error) {
-	for _, name := range []string{"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature", headerToken, headerHash} {
-		if len(q[name]) > 1 {
-			return S3Request{}, incomplete("The query string has '%s' more than once.", name)
-		}
-	}
-	if q.Get("X-Amz-Algorithm") != algorithm {
-		return S3Request{}, incomplete("X-Amz-Algorithm only supports \"%s\".", algorithm)
-	}
-	c, err := parseCredential(q.Get("X-Amz-Credential"))
+	p, err := readPresigned(q)
 	if err != nil {
 		return S3Request{}, err
 	}
-	stamp := q.Get("X-Amz-Date")
-	t, err := parseStamp(stamp, c.date)
-	if err != nil {
-		return S3Request{}, err
-	}
-	seconds, err := strconv.ParseUint(q.Get("X-Amz-Expires"), 10, 32)
-	life := time.Duration(seconds) * time.Second
-	if err != nil || life > maxPresigned {
-		return S3Request{}, incomplete("X-Amz-Expires must be a number of seconds, at most a week.")
-	}
-	if t.After(now.Add(v.skew())) {
+	if p.at.After(now.Add(v.skew())) {
 		return S3Request{}, &Error{TimeSkewed, "Request is not yet valid."}
 	}
-	if now.After(t.Add(life)) {
+	if now.After(p.at.Add(p.life)) {
 		return S3Request{}, &Error{TimeSkewed, "Request has expired."}
 	}
 	payload := UnsignedPayload
 	if claimed := q.Get(headerHash); isHash(claimed) {
 		payload = claimed
 	}
-	a := authorization{credential: c, signedHeaders: q.Get("X-Amz-SignedHeaders"), signature: q.Get("X-Amz-Signature")}
-	return v.verifyS3(r, withoutSignature(r.URL.RawQuery), &a, stamp, payload, q.Get(headerToken), now, find)
+	return v.verifyS3(r, withoutSignature(r.URL.RawQuery), &p.authorization, p.stamp, payload, p.token, now, find)
+}
+
+// presigned is a signature in a query, and for how long from when on it is good.
+type presigned struct {
+	authorization
+	stamp, token string
+	at           time.Time
+	life         time.Duration
+}
+
+func readPresigned(q url.Values) (p presigned, err error) {
+	for _, name := range []string{"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature", headerToken, headerHash} {
+		if len(q[name]) > 1 {
+			return p, incomplete("The query string has '%s' more than once.", name)
+		}
+	}
+	if q.Get("X-Amz-Algorithm") != algorithm {
+		return p, incomplete("X-Amz-Algorithm only supports \"%s\".", algorithm)
+	}
+	p.signedHeaders, p.signature, p.token = q.Get("X-Amz-SignedHeaders"), q.Get("X-Amz-Signature"), q.Get(headerToken)
+	if p.credential, err = parseCredential(q.Get("X-Amz-Credential")); err != nil {
+		return p, err
+	}
+	p.stamp = q.Get("X-Amz-Date")
+	if p.at, err = parseStamp(p.stamp, p.date); err != nil {
+		return p, err
+	}
+	seconds, err := strconv.ParseUint(q.Get("X-Amz-Expires"), 10, 32)
+	p.life = time.Duration(seconds) * time.Second
+	if err != nil || p.life > maxPresigned {
+		return p, incomplete("X-Amz-Expires must be a number of seconds, at most a week.")
+	}
+	return p, nil
 }
 
 func (v *Verifier) verifyS3(r *http.Request, query string, a *authorization, stamp, payload, token string, now time.Time, find func(id, token string) (Key, error)) (S3Request, error) {

@@ -21,6 +21,10 @@ type Verifier struct {
 	// their clocks from 4 minutes on; with less, some requests would fail for ever
 	// (wire-protocol.md 3.5).
 	Skew time.Duration
+	// Query says that the services speak the AWS Query protocol: the operation stands in the
+	// body or the query string, which are signed whole, and in no header; and the signature
+	// may be in the query string too.
+	Query bool
 
 	keys keys
 }
@@ -44,6 +48,9 @@ const (
 // The id of the key is returned also with an error, as far as it could be read: then it is
 // a mere claim.
 func (v *Verifier) Verify(r *http.Request, now time.Time, find func(id string) (Key, error), body func() ([]byte, error)) (keyID string, err error) {
+	if v.Query && inQuery(r) {
+		return v.verifyInQuery(r, now, find, body)
+	}
 	a, err := readAuthorization(r)
 	if err != nil {
 		return a.keyID, err
@@ -55,7 +62,7 @@ func (v *Verifier) Verify(r *http.Request, now time.Time, find func(id string) (
 	if err := v.checkScope(a.credential); err != nil {
 		return a.keyID, err
 	}
-	if err := checkSigned(r, &a); err != nil {
+	if err := v.checkSigned(r, &a); err != nil {
 		return a.keyID, err
 	}
 	token, err := single(r, headerToken)
@@ -81,11 +88,10 @@ func (v *Verifier) Verify(r *http.Request, now time.Time, find func(id string) (
 
 // readAuthorization takes the one form of signature there may be.
 func readAuthorization(r *http.Request) (authorization, error) {
-	inQuery := strings.Contains(r.URL.RawQuery, "X-Amz-Signature=")
 	switch values := r.Header["Authorization"]; {
-	case len(values) > 1 || len(values) == 1 && inQuery:
+	case len(values) > 1 || len(values) == 1 && inQuery(r):
 		return authorization{}, incomplete("The request has more than one signature.")
-	case inQuery:
+	case inQuery(r):
 		return authorization{}, incomplete("Signatures in the query string are not supported: sign with the Authorization header.")
 	case len(values) == 0 || values[0] == "":
 		return authorization{}, errMissing
@@ -93,6 +99,9 @@ func readAuthorization(r *http.Request) (authorization, error) {
 		return parseAuthorization(values[0])
 	}
 }
+
+// inQuery tells whether the query string has a signature.
+func inQuery(r *http.Request) bool { return strings.Contains(r.URL.RawQuery, "X-Amz-Signature=") }
 
 // single is the value of a header that may come once; "" when it does not come.
 func single(r *http.Request, name string) (string, error) {
@@ -182,7 +191,7 @@ func (v *Verifier) checkScope(c credential) error {
 
 // checkSigned refuses a request of which more could be changed than its signer meant: the
 // operation, above all, is named by a header.
-func checkSigned(r *http.Request, a *authorization) error {
+func (v *Verifier) checkSigned(r *http.Request, a *authorization) error {
 	if err := a.ordered(); err != nil {
 		return err
 	}
@@ -192,12 +201,17 @@ func checkSigned(r *http.Request, a *authorization) error {
 	if !a.has("x-amz-date") && !a.has("date") { // the former is checked below when it is there
 		return invalid("'X-Amz-Date' must be a 'SignedHeader' in the AWS Authorization.")
 	}
-	if !a.has("content-type") {
+	if !v.Query && !a.has("content-type") {
 		return invalid("'Content-Type' must be a 'SignedHeader' in the AWS Authorization.")
 	}
-	if !a.has("x-amz-target") && !a.has("smithy-protocol") {
+	if !v.Query && !a.has("x-amz-target") && !a.has("smithy-protocol") {
 		return invalid("'X-Amz-Target' or 'Smithy-Protocol' must be a 'SignedHeader' in the AWS Authorization.")
 	}
+	return allSigned(r, a)
+}
+
+// allSigned refuses a request that has a header which must be signed and is not.
+func allSigned(r *http.Request, a *authorization) error {
 	for name := range r.Header {
 		if mustSign(name) && !a.hasFold(name) {
 			return invalid("There were headers present in the request which were not signed: %s", strings.ToLower(name))
@@ -225,12 +239,16 @@ func (v *Verifier) checkSignature(r *http.Request, a *authorization, stamp strin
 	}
 	signing, kept := v.keys.get(key.Secret, a.credential)
 	path := pathOf(r)
-	ok, err := signedFor(r, path, a, stamp, hash[:], &signing)
+	query := r.URL.RawQuery
+	if v.Query {
+		query = withoutSignature(query)
+	}
+	ok, err := signedFor(r, path, query, a, stamp, hash[:], &signing)
 	if err != nil {
 		return err
 	}
 	if clean, differs := normal(path); !ok && differs {
-		if ok, err = signedFor(r, clean, a, stamp, hash[:], &signing); err != nil {
+		if ok, err = signedFor(r, clean, query, a, stamp, hash[:], &signing); err != nil {
 			return err
 		}
 	}
@@ -243,10 +261,10 @@ func (v *Verifier) checkSignature(r *http.Request, a *authorization, stamp strin
 	return nil
 }
 
-// signedFor tells whether the request is signed with that path.
-func signedFor(r *http.Request, path string, a *authorization, stamp string, payloadHash []byte, key *signingKey) (bool, error) {
+// signedFor tells whether the request is signed with that path and query string.
+func signedFor(r *http.Request, path, query string, a *authorization, stamp string, payloadHash []byte, key *signingKey) (bool, error) {
 	var room [1536]byte // most requests fit
-	request, err := appendRequest(room[:0], r, path, a.signedHeaders, payloadHash)
+	request, err := appendRequest(room[:0], r, path, query, a.signedHeaders, payloadHash)
 	if err != nil {
 		return false, err
 	}

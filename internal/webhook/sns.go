@@ -205,17 +205,17 @@ func (s *Server) confirm(ctx context.Context, token string) (sink string, found 
 	return sink, found, err
 }
 
-const (
-	confirmSubscription = "ConfirmSubscription"
-	mostForm            = 16 << 10
-)
+// ConfirmSubscription is the one operation of SNS that Handler answers.
+const ConfirmSubscription = "ConfirmSubscription"
+
+const mostForm = 16 << 10
 
 // isSNS tells whether a request is one of SNS's query protocol: a visit of a SubscribeURL,
 // or a client's form.
 func isSNS(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodGet:
-		return r.URL.RawQuery != "" && r.URL.Query().Get("Action") == confirmSubscription
+		return r.URL.RawQuery != "" && r.URL.Query().Get("Action") == ConfirmSubscription
 	case http.MethodPost:
 		form, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 		return err == nil && form == "application/x-www-form-urlencoded" && r.Header.Get(targetHeader) == "" && r.Header.Get("Smithy-Protocol") == ""
@@ -230,7 +230,7 @@ func (s *Server) serveSNS(w http.ResponseWriter, r *http.Request) {
 		queryError(w, http.StatusBadRequest, "MalformedInput", "The form cannot be read.")
 		return
 	}
-	if action := r.Form.Get("Action"); action != confirmSubscription {
+	if action := r.Form.Get("Action"); action != ConfirmSubscription {
 		queryError(w, http.StatusBadRequest, "InvalidAction", fmt.Sprintf("The action %q is not offered here; the only one in this protocol is ConfirmSubscription.", action))
 		return
 	}
