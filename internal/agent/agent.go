@@ -31,6 +31,7 @@ type agent struct {
 	ports    ports
 	usage    usage
 	watch    *telemetry.Server
+	tailer   *tailer
 	beaconAt string // where clients find the host's beacon; "" when it has none
 
 	ctx    context.Context //nolint:containedctx // of the work of the agent's goroutines; ended by Run
@@ -86,7 +87,8 @@ func Run(ctx context.Context, c Config) error {
 		c: c, log: c.Logger, launcher: l, cache: &cache{dir: filepath.Join(c.Data, "builds"), limit: c.CacheSize, log: c.Logger},
 		ports: ports{first: c.FirstPort, last: c.LastPort}, todo: make(chan func()), closed: make(chan struct{}),
 		instances: map[string]*instance{}, uploads: map[string]*upload{},
-		watch: &telemetry.Server{Logger: c.Logger, Host: c.Name, GroupOf: groupOf, Version: c.Version, Disk: c.Data},
+		tailer: newTailer(usualTails),
+		watch:  &telemetry.Server{Logger: c.Logger, Host: c.Name, GroupOf: groupOf, Version: c.Version, Disk: c.Data},
 	}
 	return a.run(ctx)
 }
@@ -103,6 +105,7 @@ func (a *agent) run(ctx context.Context) error {
 		return err
 	}
 	a.adoptAll()
+	a.work.Go(func() { a.tailer.run(inner) })
 	refused := make(chan error, 1)
 	a.work.Go(func() {
 		if err := a.stayConnected(inner); err != nil {
@@ -236,6 +239,10 @@ func (a *agent) take(l *link, m any) {
 		a.watch.Hosting(m.Process, m.GameSession)
 	case *hostmsg.Upload:
 		a.put(m)
+	case *hostmsg.Tail:
+		a.tail(l, m)
+	case *hostmsg.TailStop:
+		a.stopTail(m)
 	}
 }
 

@@ -89,6 +89,9 @@ func (l *link) send(m any) {
 	l.frame(ws.NewTextFrame(text))
 }
 
+// room tells whether the server takes what is sent: then what can wait need not.
+func (l *link) room() bool { return len(l.out) < tailRoom }
+
 func (l *link) frame(f ws.Frame) {
 	select {
 	case l.out <- ws.MustCompileFrame(ws.MaskFrameInPlace(f)):

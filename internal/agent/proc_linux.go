@@ -477,3 +477,18 @@ func hardLinked(info os.FileInfo) bool {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	return ok && s.Nlink > 1
 }
+
+// genOf tells a file from another that takes its name later.
+func genOf(info os.FileInfo) string {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	return strconv.FormatUint(s.Ino, 36)
+}
+
+// nameless says that a file was deleted.
+func nameless(info os.FileInfo) bool {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	return ok && s.Nlink == 0
+}

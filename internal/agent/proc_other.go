@@ -77,3 +77,7 @@ func lock(name string) (*os.File, error) { return os.OpenFile(name, os.O_RDWR|os
 const gentle = 0
 
 func hardLinked(os.FileInfo) bool { return false }
+
+func genOf(os.FileInfo) string { return "" }
+
+func nameless(os.FileInfo) bool { return false }

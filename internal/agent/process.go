@@ -36,6 +36,7 @@ type process struct {
 	waited  time.Duration // for it to dial, while the server was there
 	looked  time.Time     // at its output file
 	rotates bool          // its output file is being rotated
+	over    chan struct{} // closed when it has ended, for tails
 }
 
 func newID() string { return uuid.NewString() }
@@ -103,6 +104,7 @@ func (a *agent) launch(i *instance, k entryKey, now time.Time) error {
 // adoptProcess watches over a process, a new one or one of an earlier agent.
 func (a *agent) adoptProcess(i *instance, p *process) {
 	i.processes[p.ID] = p
+	p.over = make(chan struct{})
 	a.watch.Add(i.labels(p))
 	for _, s := range p.Sessions {
 		a.watch.Hosting(p.ID, s)
@@ -163,6 +165,7 @@ func (a *agent) passProcess(i *instance, p *process, now time.Time, since time.D
 // ended goes on after a process has ended.
 func (a *agent) ended(i *instance, p *process, e exit, now time.Time) {
 	delete(i.processes, p.ID)
+	close(p.over)
 	a.ports.release(p.Port)
 	reason, detail := p.verdict(e)
 	if line := lastLine(i.output(p.ID)); reason != hostmsg.ExitNormal && line != "" {

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -259,20 +258,14 @@ func (c *collection) end() error {
 
 // path takes a log path, a file or a folder.
 func (c *collection) path(root *os.Root, logPath string) error {
-	name, ok := c.within(logPath)
+	name, ok := within(c.game, logPath)
 	if !ok {
 		c.note("%q is not below %s and was left out", logPath, gameRoot)
 		return nil
 	}
-	// A link on the way could lead to another's files.
-	for n := range len(name) + 1 {
-		if n < len(name) && name[n] != '/' {
-			continue
-		}
-		if note := linked(root, name[:n]); note != "" {
-			c.note("%q %s", logPath, note)
-			return nil
-		}
+	if note := unlinked(root, name); note != "" {
+		c.note("%q %s", logPath, note)
+		return nil
 	}
 	return fs.WalkDir(root.FS(), name, func(at string, d fs.DirEntry, unread error) error {
 		switch {
@@ -308,20 +301,6 @@ func linked(root *os.Root, name string) string {
 		return "is or has a link, which is not followed"
 	}
 	return ""
-}
-
-// within is a log path relative to the build folder.
-func (c *collection) within(logPath string) (string, bool) {
-	p := path.Clean(filepath.ToSlash(logPath))
-	for _, prefix := range []string{gameRoot, filepath.ToSlash(c.game)} {
-		if p == prefix {
-			return ".", true
-		}
-		if rest, ok := strings.CutPrefix(p, prefix+"/"); ok {
-			return rest, true
-		}
-	}
-	return p, filepath.IsLocal(p)
 }
 
 // printed takes what the process printed.
