@@ -26,9 +26,10 @@ type Document struct {
 type Statement struct {
 	ID                      string
 	Allow                   bool
-	Actions, NotActions     []string
+	Actions, NotActions     []string // "gamelift:describe*", in lower case
 	Resources, NotResources []string
 	conditions              []condition
+	addressed               bool // a condition asks where the request came from
 }
 
 // Request is what is asked of a policy.
@@ -46,8 +47,9 @@ type Request struct {
 const everything = "*"
 
 // ParseDocument reads an IAM policy document. Actions name operations of this API, with
-// the prefix "gamelift:" and in any case; one that names none is an error, as are unknown
-// members. Without operations, any name will do.
+// the prefix "gamelift:" and in any case, or of the queues of events ("sqs:"); one that names
+// none is an error, as are members that are unknown or there twice. Without operations, any
+// name will do.
 func ParseDocument(text string, operations []string) (*Document, error) {
 	if len(text) > maxDocument {
 		return nil, fmt.Errorf("policy: the document has %d characters, over %d", len(text), maxDocument)
@@ -58,6 +60,9 @@ func ParseDocument(text string, operations []string) (*Document, error) {
 		Statement oneOrMany[rawStatement]
 	}
 	if err := strictly([]byte(text), &raw); err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	if err := distinct(json.NewDecoder(strings.NewReader(text))); err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
 	if raw.Version != "2012-10-17" && raw.Version != "2008-10-17" {
@@ -124,22 +129,37 @@ func (r rawStatement) read(operations []string) (Statement, error) {
 		}
 	}
 	s.conditions, err = conditions(r.Condition)
+	s.addressed = len(r.Condition["IpAddress"])+len(r.Condition["NotIpAddress"]) > 0
 	return s, err
 }
 
-// actions reads patterns of operations, without their prefix and in lower case.
+// services are those whose operations policies are about. The first is meant where none is
+// named.
+var services = [...]string{"gamelift:", "sqs:", "sts:"}
+
+// full is an operation's name with its service, in lower case.
+func full(operation string) string {
+	low := strings.ToLower(operation)
+	if strings.Contains(low, ":") {
+		return low
+	}
+	return services[0] + low
+}
+
+// actions reads patterns of operations and puts them in lower case. The service of a pattern
+// is spelled out: "gamelift:*" is about no queue of events.
 func actions(member string, patterns, operations []string) (read []string, err error) {
 	for _, pattern := range patterns {
 		low := strings.ToLower(pattern)
-		if low == everything {
-			read = append(read, low)
-			continue
+		known := low == everything
+		for _, service := range services {
+			known = known || strings.HasPrefix(low, service) &&
+				(operations == nil || slices.ContainsFunc(operations, func(op string) bool { return glob(low, full(op)) }))
 		}
-		name, ok := strings.CutPrefix(low, "gamelift:")
-		if !ok || operations != nil && !slices.ContainsFunc(operations, func(op string) bool { return glob(name, strings.ToLower(op)) }) {
+		if !known {
 			return nil, fault(member, "%q names no operation of this API", pattern)
 		}
-		read = append(read, name)
+		read = append(read, low)
 	}
 	return read, nil
 }
@@ -150,7 +170,7 @@ func (d *Document) Allows(r Request) bool {
 	if len(resources) == 0 {
 		resources = [][]string{{everything}}
 	}
-	operation := strings.ToLower(r.Operation)
+	operation := full(r.Operation)
 	for _, names := range resources {
 		allowed := false
 		for i := range d.Statements {
@@ -168,6 +188,23 @@ func (d *Document) Allows(r Request) bool {
 		}
 	}
 	return true
+}
+
+// Concerns tells whether the document allows the operation of a request on some resource,
+// known or not: whoever may look at some of what there is.
+func (d *Document) Concerns(r Request) bool {
+	operation, some := full(r.Operation), false
+	for i := range d.Statements {
+		s := &d.Statements[i]
+		if !s.acts(operation) || !s.holds(r) {
+			continue
+		}
+		if !s.Allow && slices.Contains(s.Resources, everything) {
+			return false
+		}
+		some = some || s.Allow
+	}
+	return some
 }
 
 func (s *Statement) acts(operation string) bool {
@@ -191,7 +228,12 @@ func (s *Statement) about(names []string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return !excluded(name) })
 }
 
+// holds tells whether the statement's conditions are fulfilled. Where it is not known where a
+// request came from, nothing is allowed and everything denied by that.
 func (s *Statement) holds(r Request) bool {
+	if s.addressed && !r.From.IsValid() {
+		return !s.Allow
+	}
 	return !slices.ContainsFunc(s.conditions, func(c condition) bool { return !c(r) })
 }
 
@@ -280,6 +322,38 @@ func networks(values []string) (list []netip.Prefix, err error) {
 		list = append(list, p.Masked())
 	}
 	return list, nil
+}
+
+// distinct refuses JSON in which an object has two members of one name, in whatever case:
+// one of them would be passed over.
+func distinct(d *json.Decoder) error {
+	token, err := d.Token()
+	if err != nil {
+		return err
+	}
+	open, ok := token.(json.Delim)
+	if !ok {
+		return nil
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		if open == '{' {
+			name, err := d.Token()
+			if err != nil {
+				return err
+			}
+			low := strings.ToLower(name.(string))
+			if seen[low] {
+				return fmt.Errorf("%q is there more than once", name)
+			}
+			seen[low] = true
+		}
+		if err := distinct(d); err != nil {
+			return err
+		}
+	}
+	_, err = d.Token() // the closing one
+	return err
 }
 
 // oneOrMany is a JSON value that may stand alone or in a list.

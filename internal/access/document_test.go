@@ -53,7 +53,7 @@ func TestPolicies(t *testing.T) {
 // parsePolicy reads a policy, and it again from where it is stored.
 func parsePolicy(t *testing.T, text string) (stored access.Policy) {
 	t.Helper()
-	p, err := access.ParsePolicy(text, append(operations, "DescribeGameSessions", "UpdateFleetAttributes"))
+	p, err := access.ParsePolicy(text, append(operations, "DescribeGameSessions", "UpdateFleetAttributes", "ListAliases", "sqs:ReceiveMessage", "sts:GetCallerIdentity"))
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}

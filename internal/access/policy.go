@@ -88,6 +88,14 @@ func split(text string) ([]string, error) {
 	return terms, nil
 }
 
+// Concerns tells whether the policy allows the operation of a request on some resource.
+func (p Policy) Concerns(r Request) bool {
+	if p.Document != nil {
+		return p.Document.Concerns(r)
+	}
+	return p.Allows(r)
+}
+
 // Allows tells whether the policy allows a request.
 func (p Policy) Allows(r Request) bool {
 	if p.Document != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/matchyard/matchyard/internal/model"
 	"github.com/matchyard/matchyard/internal/sigv4"
 	"github.com/matchyard/matchyard/internal/store"
+	"github.com/matchyard/matchyard/internal/sts"
 	"github.com/matchyard/matchyard/internal/webhook"
 )
 
@@ -50,7 +51,7 @@ func (a *App) guard(ctx context.Context, api *awsapi.Server) error {
 	}
 	a.keys = keys
 	api.Home, api.Audit = a.signed.Home, keys.Audit.Append
-	api.Auth, api.Authorize = a.signed, a.signed.Authorize
+	api.Auth, api.Authorize, api.Narrow = a.signed, a.signed.Authorize, a.signed.Narrow
 	return nil
 }
 
@@ -71,7 +72,7 @@ func throttle(c config.Config) *awsapi.Throttle {
 
 // accessRoom is the room of access keys, over a database.
 func accessRoom(db *store.DB, c config.Config) (*access.Service, error) {
-	keys := &access.Service{DB: db, Operations: webhook.Operations()}
+	keys := &access.Service{DB: db, Operations: append(webhook.Operations(), sts.Operation)}
 	for _, o := range model.Operations {
 		keys.Operations = append(keys.Operations, o.Name)
 	}

@@ -135,8 +135,9 @@ func TestAKeyForOneFleet(t *testing.T) {
 				refused(t, err, "NotFoundException") // allowed: the game session is not there
 				_, err = as.DescribePlayerSessions(ctx, session(other))
 				refused(t, err, "AccessDeniedException", other)
-				_, err = as.DescribePlayerSessions(ctx, &gamelift.DescribePlayerSessionsInput{PlayerId: new("ann")})
-				refused(t, err, "AccessDeniedException")
+				if got, err := as.DescribePlayerSessions(ctx, &gamelift.DescribePlayerSessionsInput{PlayerId: new("ann")}); err != nil || len(got.PlayerSessions) != 0 {
+					t.Errorf("a player who is nowhere: %v, %v", got, err)
+				}
 				_, err = as.DescribeGameSessions(ctx, &gamelift.DescribeGameSessionsInput{FleetId: &mine})
 				refused(t, err, "AccessDeniedException", "DescribeGameSessions", mine)
 				_, err = as.DeleteFleet(ctx, &gamelift.DeleteFleetInput{FleetId: &mine})

@@ -13,6 +13,21 @@ func where(r *http.Request) (from netip.Addr, secure bool) {
 	return at.Addr().Unmap(), r.TLS != nil
 }
 
+type originKey struct{}
+
+type origin struct {
+	from   netip.Addr
+	secure bool
+}
+
+// WithOrigin keeps where a request came from, and how, in its context, for Signed.Dial.
+func WithOrigin(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from, secure := where(r)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), originKey{}, origin{from, secure})))
+	})
+}
+
 // Identity is who sent a request.
 type Identity struct {
 	AccessKeyID string // "" when the request carried none

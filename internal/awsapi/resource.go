@@ -92,7 +92,11 @@ func inputMembers(operation string, t reflect.Type) []member {
 // names are the ARNs of one resource, which the caller named by its id or by an ARN.
 func names(home arn.Home, kind, text string) []string {
 	if kind == arnKind {
-		return []string{text}
+		of, id, ok := arn.Resource(text)
+		if !ok {
+			return []string{text}
+		}
+		return names(home, of, id) // region and account of the text do not count (hosting.md 0.5)
 	}
 	if kind == gameSessionKind {
 		parts, err := arn.ParseGameSession(text)

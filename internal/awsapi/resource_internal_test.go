@@ -48,7 +48,10 @@ func TestWhatRequestsAreAbout(t *testing.T) {
 			"StartMatchmaking", &gamelift.StartMatchmakingInput{ConfigurationName: new("arn:aws:gamelift:us-west-2:1:matchmakingconfiguration/ranked")},
 			[][]string{{"arn:aws:gamelift:us-west-2:123456789012:matchmakingconfiguration/ranked", "arn:aws:gamelift:us-west-2::matchmakingconfiguration/ranked"}},
 		},
-		{"TagResource", &gamelift.TagResourceInput{ResourceARN: new(fleet)}, [][]string{{fleet}}},
+		// A resource to tag has its account in its ARN or not, and is the same.
+		{"TagResource", &gamelift.TagResourceInput{ResourceARN: new(fleet)}, [][]string{{fleet, bare}}},
+		{"TagResource", &gamelift.TagResourceInput{ResourceARN: new("arn:aws:gamelift:eu-west-1:1:fleet/fleet-1")}, [][]string{{fleet, bare}}},
+		{"TagResource", &gamelift.TagResourceInput{ResourceARN: new("arn:aws:s3:::bucket")}, [][]string{{"arn:aws:s3:::bucket"}}},
 	} {
 		if got := resources(home, c.operation, c.in); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %v, want %v", c.operation, got, c.want)

@@ -41,6 +41,10 @@ type Server struct {
 	// returns is answered as if the operation had returned it.
 	Authorize func(ctx context.Context, id Identity, op string, in any) error
 
+	// Narrow, when set, is given each answer before it is sent, to take out what its caller may
+	// not see, or to refuse it.
+	Narrow func(ctx context.Context, id Identity, op string, in, out any) error
+
 	// Audit, when set, is told of each request that changes something which lasts: not of
 	// those that only look, and not of the sessions, players and tickets that come and go by
 	// the thousand. It is told before the answer is sent, also of what was refused.
@@ -198,6 +202,11 @@ func (c *call) perform() error {
 	out, err := c.op.call(c, in)
 	if err != nil {
 		return err
+	}
+	if c.server.Narrow != nil {
+		if err := c.server.Narrow(c, c.identity, name, in, out); err != nil {
+			return err
+		}
 	}
 	switch {
 	case outPlan == nil && c.protocol == codec.JSON:

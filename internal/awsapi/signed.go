@@ -49,8 +49,15 @@ func (s *Signed) Authorize(ctx context.Context, id Identity, operation string, i
 		return err
 	}
 	r := access.Request{Operation: operation, From: id.From, Secure: id.Secure, At: s.now()}
-	if key.Policy.Document != nil {
-		r.Resources = resources(s.Home, operation, in)
+	if !key.ExpiresAt.IsZero() && !r.At.Before(key.ExpiresAt) { // whoever signed in with it has it still
+		return &apierr.Error{Code: string(sigv4.ExpiredToken), Message: "Access key " + key.ID + " has expired.", Status: http.StatusBadRequest}
+	}
+	if key.Policy.Document == nil {
+		return allow(key.Key, r)
+	}
+	r.Resources = resources(s.Home, operation, in)
+	if isNarrowed(in) && key.Policy.Concerns(r) {
+		return nil // Narrow looks at what is found
 	}
 	return allow(key.Key, r)
 }
@@ -60,8 +67,8 @@ func (s *Signed) Authorize(ctx context.Context, id Identity, operation string, i
 const dialing = "GetComputeAuthToken"
 
 // Dial takes the query of a game server that dials with a signature (server-sdk-protocol.md
-// 1.3). live says that its process is known and lives; see sigv4.Verifier.VerifyDial. The
-// error is an *apierr.Error when the query is at fault.
+// 1.3). live says that its process is known and lives; see sigv4.Verifier.VerifyDial. Where
+// it comes from is in the context, by WithOrigin. The error is an *apierr.Error when the query is at fault.
 func (s *Signed) Dial(ctx context.Context, query url.Values, live bool) error {
 	var key access.Key
 	id, err := s.Verifier.VerifyDial(query, s.now(), live, s.finder(ctx, &key))
@@ -69,7 +76,10 @@ func (s *Signed) Dial(ctx context.Context, query url.Values, live bool) error {
 		return refusal(err)
 	}
 	s.used(ctx, id)
-	return allow(key, access.Request{Operation: dialing, Resources: [][]string{names(s.Home, "fleet", query.Get("FleetId"))}, At: s.now()})
+	o, _ := ctx.Value(originKey{}).(origin)
+	return allow(key, access.Request{
+		Operation: dialing, Resources: [][]string{names(s.Home, "fleet", query.Get("FleetId"))}, From: o.from, Secure: o.secure, At: s.now(),
+	})
 }
 
 func (s *Signed) now() time.Time {

@@ -25,6 +25,9 @@ import (
 // SigningName is the service that requests are signed for.
 const SigningName = "sts"
 
+// Operation is the one operation, as policies and metrics name it. Policies need not.
+const Operation = "sts:" + getCallerIdentity
+
 const (
 	getCallerIdentity = "GetCallerIdentity"
 	version           = "2011-06-15"
@@ -169,7 +172,7 @@ func (s *Server) ask(w http.ResponseWriter, r *http.Request) (who awsapi.Identit
 	}
 	action := q.Get("Action")
 	if action == getCallerIdentity && q.Get("Version") == version {
-		operation = "sts:" + getCallerIdentity
+		operation = Operation
 	}
 	if who, err = s.Auth.Authenticate(r, func() ([]byte, error) { return body, nil }); err != nil {
 		return who, operation, err
@@ -245,7 +248,7 @@ func (s *Server) faultOf(r *http.Request, id string, err error) *fault {
 		if logger == nil {
 			logger = slog.Default()
 		}
-		logger.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("operation", "sts:"+getCallerIdentity), slog.String("request_id", id), slog.Any("error", err))
+		logger.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("operation", Operation), slog.String("request_id", id), slog.Any("error", err))
 	}
 	return &fault{"InternalFailure", "An internal error occurred. The server's log has it under request id " + id + ".", http.StatusInternalServerError}
 }
