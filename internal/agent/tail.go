@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -89,6 +90,7 @@ type tailed struct {
 	f       *os.File
 	info    os.FileInfo
 	gen     string
+	cuts    int // how often it was emptied
 	offset  int64
 	missing bool // its name is gone
 	other   bool // its name is another file's
@@ -372,11 +374,16 @@ func reasonOf(err error) string {
 func (n *tail) place(f *tailed) *tailed {
 	size := f.info.Size()
 	from, known := n.from[f.name]
+	file, cuts, _ := strings.Cut(from.Gen, ".")
+	if known && file == f.gen {
+		f.gen = from.Gen
+		f.cuts, _ = strconv.Atoi(cuts)
+	}
 	switch {
 	case known && from.Gen == f.gen && from.Offset <= size:
 		f.offset = from.Offset
 	case known && from.Gen == f.gen:
-		n.mark(f, hostmsg.TailTruncated, 0)
+		n.emptied(f)
 	case known:
 		n.mark(f, hostmsg.TailRotated, 0)
 	case !n.begun:
@@ -411,8 +418,7 @@ func (t *tailer) read(n *tail, f *tailed) (drained bool) {
 	}
 	size := info.Size()
 	if size < f.offset {
-		f.offset = 0
-		n.mark(f, hostmsg.TailTruncated, 0)
+		n.emptied(f)
 	}
 	if late := size - f.offset; late > t.limits.behind {
 		to := lineAt(f.f, size-t.limits.resume)
@@ -467,6 +473,14 @@ func (n *tail) forget(f *tailed) {
 }
 
 const mostDone = 64
+
+// emptied goes on at the beginning of a file that became shorter. It counts as another one, so
+// that its bytes are not taken for those that were there.
+func (n *tail) emptied(f *tailed) {
+	f.cuts++
+	f.gen, f.offset = genOf(f.info)+"."+strconv.Itoa(f.cuts), 0
+	n.mark(f, hostmsg.TailTruncated, 0)
+}
 
 func (n *tail) mark(f *tailed, m hostmsg.TailMark, left int64) {
 	n.link.send(&hostmsg.TailText{ID: n.id, File: f.name, Gen: f.gen, Offset: f.offset, Mark: m, Bytes: left})

@@ -55,6 +55,7 @@ type hostSocket struct {
 	outBytes int
 	alive    hostmsg.Alive
 	heard    time.Time
+	asked    map[string]struct{} // tails that viewers want
 }
 
 // serveHost takes an agent in: it shows its token, and says Hello first.
@@ -155,6 +156,10 @@ func (k *hostSocket) serve(r *bufio.Reader, secret string) {
 			k.mu.Lock()
 			k.alive = *a
 			k.mu.Unlock()
+			continue
+		}
+		if id := tailOf(m); id != "" {
+			k.tailed(id, m)
 			continue
 		}
 		select {

@@ -19,6 +19,7 @@ import (
 	"github.com/matchyard/matchyard/internal/matchmaking"
 	"github.com/matchyard/matchyard/internal/session"
 	"github.com/matchyard/matchyard/internal/store"
+	"github.com/matchyard/matchyard/internal/trace"
 )
 
 // Server holds the sockets of this node. It is made by a literal and safe for concurrent
@@ -33,6 +34,8 @@ type Server struct {
 	Hosts  *host.Service
 	DB     *store.DB
 	Logger *slog.Logger // nil: slog.Default
+	// Trace makes a span of each message of a game server; nil makes none.
+	Trace *trace.Tracer
 
 	// HealthTimeout is how long a connected process may go without a healthy report, in wall
 	// time: a manual clock that jumps must not end running games. Default 180 s.
@@ -66,6 +69,8 @@ type Server struct {
 	hostSockets map[*hostSocket]struct{}  // all agents' sockets
 	dirtyHosts  map[store.Key]struct{}    // hosts that something may wait for
 	pokedHosts  chan struct{}             // of capacity 1: there is something in dirtyHosts
+
+	tails tails // people who look at logs
 
 	agents      map[store.Key]*agent   // AWS's own, by compute
 	dirtyAgents map[store.Key]struct{} // computes whose agent may have to hear something
@@ -129,7 +134,9 @@ func (s *Server) init() {
 		s.hostSockets = map[*hostSocket]struct{}{}
 		s.hosts, s.dirtyHosts, s.pokedHosts = map[store.Key]*hostSocket{}, map[store.Key]struct{}{}, make(chan struct{}, 1)
 		s.agents, s.dirtyAgents, s.pokedAgents = map[store.Key]*agent{}, map[store.Key]struct{}{}, make(chan struct{}, 1)
+		s.tails.viewers, s.tails.queued = map[string]*tail{}, make(chan struct{}, 1)
 		s.unlisten = []func(){
+			s.DB.Subscribe(channelTail, s.tailNote),
 			s.DB.Subscribe(compute.ChannelAgent, s.agentNote),
 			s.DB.Subscribe(host.Channel, s.hostNote),
 			s.DB.Subscribe(compute.ChannelProcess, s.inboxNote),
@@ -187,6 +194,7 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Go(func() { s.reconcile(ctx) })
 	wg.Go(func() { s.deliverHosts(ctx) })
 	wg.Go(func() { s.deliverAgents(ctx) })
+	wg.Go(func() { s.relayTails(ctx) })
 	wg.Wait()
 	return nil
 }
@@ -206,6 +214,7 @@ func (s *Server) Close(ctx context.Context) error {
 	for _, cancel := range s.unlisten {
 		cancel()
 	}
+	s.endTails()
 	for _, k := range open {
 		k.restart()
 	}

@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
@@ -88,4 +89,34 @@ func (s *Service) ComputeTx(tx *store.Tx, id arn.GameSessionID) (f arn.FleetID, 
 		return "", "", "", false, nil
 	}
 	return g.fleet, g.compute, g.id, err == nil, err
+}
+
+// Where says where a game session runs, or ran.
+type Where struct {
+	Fleet   arn.FleetID
+	Compute arn.ComputeName
+	Process store.Key
+	Address string // its DNS name or else its IP address
+	Port    int32
+	Status  types.GameSessionStatus
+	EndedAt time.Time // zero: it has not ended
+}
+
+// WhereTx is where a game session runs, or ran. found is false for one that is not known.
+func (s *Service) WhereTx(tx *store.Tx, id arn.GameSessionID) (w Where, found bool, err error) {
+	g, err := findGame(tx, string(id), "")
+	if errors.Is(err, store.ErrNoRows) {
+		return w, false, nil
+	}
+	if err != nil {
+		return w, false, err
+	}
+	w = Where{Fleet: g.fleet, Compute: g.compute, Process: g.process, Address: g.ip, Port: g.port, Status: g.status}
+	if g.dns != nil && *g.dns != "" {
+		w.Address = *g.dns
+	}
+	if g.endedAt != nil {
+		w.EndedAt = time.UnixMilli(*g.endedAt).UTC()
+	}
+	return w, true, nil
 }
