@@ -15,8 +15,8 @@ const (
 	channel = "access"
 
 	// CacheLife is how long a node trusts what it knows of a key, should it not be told of a
-	// change.
-	CacheLife = 5 * time.Second
+	// change: a revoked key is refused by every node within a second, come what may.
+	CacheLife = 900 * time.Millisecond
 
 	maxCached = 4096
 	usedEvery = time.Hour // last_used_at is this exact

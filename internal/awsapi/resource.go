@@ -32,6 +32,12 @@ var named = map[string]string{
 	"ContainerGroupDefinition": "containergroupdefinition", "ContainerGroupDefinitionVersions": "containergroupdefinition",
 }
 
+// sole are operations that name resources of other kinds besides the one that a permission is
+// asked on, by AWS's table.
+var sole = map[string]string{
+	"ListCompute": "fleet", "UpdateContainerFleet": "fleet", "UpdateMatchmakingConfiguration": "matchmakingconfiguration",
+}
+
 // member is a member of an input that names resources.
 type member struct {
 	field int
@@ -80,6 +86,9 @@ func inputMembers(operation string, t reflect.Type) []member {
 					kind = k
 				}
 			}
+		}
+		if one := sole[operation]; one != "" && kind != one {
+			continue
 		}
 		if kind != "" {
 			members = append(members, member{i, kind})

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
@@ -79,7 +80,7 @@ func TestNoNameIsForgotten(t *testing.T) {
 				continue
 			}
 			seen++
-			if operation == "CreateGameSession" && name == "GameSessionId" {
+			if operation == "CreateGameSession" && name == "GameSessionId" || sole[operation] != "" && kinds[name] != "" {
 				continue
 			}
 			if !slices.ContainsFunc(known, func(m member) bool { return m.field == i }) {
@@ -215,3 +216,96 @@ type inputs struct {
 	UpdateScript                         gamelift.UpdateScriptInput
 	ValidateMatchmakingRuleSet           gamelift.ValidateMatchmakingRuleSetInput
 }
+
+// awsTypes are the kinds of resources that AWS's Service Authorization Reference gives each
+// operation, as its policies must name them; * stands for every kind that has tags. All other
+// operations have none there.
+var awsTypes = map[string]string{
+	"alias": "DeleteAlias DescribeAlias ResolveAlias UpdateAlias",
+	"build": "DeleteBuild DescribeBuild RequestUploadCredentials UpdateBuild",
+	"fleet": "CreateFleetLocations DeleteContainerFleet DeleteFleet DeleteFleetLocations DeleteScalingPolicy DeregisterCompute DescribeCompute " +
+		"DescribeContainerFleet DescribeFleetDeployment DescribeFleetEvents DescribeFleetLocationAttributes DescribeFleetLocationCapacity " +
+		"DescribeFleetLocationUtilization DescribeFleetPortSettings DescribeInstances DescribeRuntimeConfiguration DescribeScalingPolicies " +
+		"GetComputeAccess GetComputeAuthToken GetInstanceAccess ListCompute PutScalingPolicy RegisterCompute StartFleetActions StopFleetActions " +
+		"UpdateContainerFleet UpdateFleetAttributes UpdateFleetCapacity UpdateFleetPortSettings UpdateRuntimeConfiguration",
+	"containergroupdefinition": "DeleteContainerGroupDefinition DescribeContainerGroupDefinition ListContainerGroupDefinitionVersions UpdateContainerGroupDefinition",
+	"gameservergroup": "ClaimGameServer DeleteGameServerGroup DeregisterGameServer DescribeGameServer DescribeGameServerGroup DescribeGameServerInstances " +
+		"ListGameServers RegisterGameServer ResumeGameServerGroup SuspendGameServerGroup UpdateGameServer UpdateGameServerGroup",
+	"gamesessionqueue":         "DeleteGameSessionQueue StartGameSessionPlacement UpdateGameSessionQueue",
+	"location":                 "DeleteLocation",
+	"matchmakingconfiguration": "DeleteMatchmakingConfiguration UpdateMatchmakingConfiguration",
+	"matchmakingruleset":       "DeleteMatchmakingRuleSet",
+	"script":                   "DeleteScript DescribeScript UpdateScript",
+	arnKind:                    "ListTagsForResource TagResource UntagResource",
+}
+
+// A policy written for AWS means the same here: what AWS asks a permission on is what is asked
+// for here, and nothing besides. Where AWS knows no resources, and so a policy has to say *,
+// those that a request names count here; ours is the list.
+func TestResourcesAreThoseOfAWS(t *testing.T) {
+	want := map[string]string{}
+	for kind, operations := range awsTypes {
+		for operation := range strings.FieldsSeq(operations) {
+			want[operation] = kind
+		}
+	}
+	var ours []string
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[inputs]()) {
+		var kinds []string
+		for _, m := range inputMembers(field.Name, field.Type) {
+			kinds = append(kinds, m.kind)
+		}
+		slices.Sort(kinds)
+		got := strings.Join(slices.Compact(kinds), "+")
+		switch aws, known := want[field.Name]; {
+		case known && got != aws:
+			t.Errorf("%s is about %q, and with AWS about %q", field.Name, got, aws)
+		case !known && got != "":
+			ours = append(ours, field.Name+" "+got)
+		}
+		delete(want, field.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("not looked at: %v", want)
+	}
+	if got := strings.Join(ours, "\n"); got != strings.TrimSpace(besidesAWS) {
+		t.Errorf("besides AWS:\n%s", got)
+	}
+}
+
+const besidesAWS = `
+CreateContainerFleet containergroupdefinition
+CreateContainerGroupDefinition containergroupdefinition
+CreateFleet build+script
+CreateGameServerGroup gameservergroup
+CreateGameSession alias+fleet
+CreateGameSessionQueue gamesessionqueue
+CreateLocation location
+CreateMatchmakingConfiguration gamesessionqueue+matchmakingconfiguration+matchmakingruleset
+CreateMatchmakingRuleSet matchmakingruleset
+CreatePlayerSession gamesession
+CreatePlayerSessions gamesession
+CreateVpcPeeringConnection fleet
+DeleteVpcPeeringConnection fleet
+DescribeContainerGroupPortMappings fleet
+DescribeFleetAttributes fleet
+DescribeFleetCapacity fleet
+DescribeFleetUtilization fleet
+DescribeGameSessionDetails alias+fleet+gamesession
+DescribeGameSessionQueues gamesessionqueue
+DescribeGameSessions alias+fleet+gamesession
+DescribeMatchmakingConfigurations matchmakingconfiguration+matchmakingruleset
+DescribeMatchmakingRuleSets matchmakingruleset
+DescribePlayerSessions gamesession
+DescribeVpcPeeringConnections fleet
+GetGameSessionLogUrl gamesession
+GetPlayerConnectionDetails gamesession
+ListContainerFleets containergroupdefinition
+ListFleetDeployments fleet
+ListFleets build+script
+SearchGameSessions alias+fleet
+StartMatchBackfill gamesession+matchmakingconfiguration
+StartMatchmaking matchmakingconfiguration
+TerminateGameSession gamesession
+UpdateGameSession gamesession
+`

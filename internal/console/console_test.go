@@ -360,8 +360,17 @@ func TestSigningIn(t *testing.T) {
 		if len(entries) != 4 || entries[0]["outcome"] != "OK" || entries[0]["name"] != hostile || entries[1]["outcome"] != "AccessDeniedException" {
 			d.t.Errorf("the audit log: %v", entries)
 		}
+		// A key that is revoked takes its visits with it.
 		must(d.t, keys.Revoke(ctx, ender.ID))
-		d.write(http.StatusForbidden, "game/end", end)
+		if v := d.write(http.StatusUnauthorized, "game/end", end); v["code"] != "SignInNeeded" {
+			d.t.Errorf("with a revoked key: %v", v)
+		}
+		d.come()
+		d.signIn(http.StatusOK, reader.ID, string(reader.Secret))
+		must(d.t, keys.Revoke(ctx, reader.ID))
+		if v := d.read(http.StatusOK, "visit"); v["key"] != nil || v["token"] == d.token {
+			d.t.Errorf("the visit of a revoked key: %v", v)
+		}
 	})
 }
 

@@ -103,6 +103,7 @@ func (s *Server) visitOf(r *http.Request) Visit {
 	if s.Endpoint != nil {
 		v.Endpoint = s.Endpoint()
 	}
+	s.lapse(r)
 	s.guests.mu.Lock()
 	defer s.guests.mu.Unlock()
 	v.Token = s.guests.tokenOf(r, time.Now())
@@ -135,8 +136,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) (any, error) {
 	// Also an unknown key is compared, so that the time does not tell that it is.
 	got, want := sha256.Sum256([]byte(in.Secret)), sha256.Sum256([]byte(string(key.Secret)))
 	right := subtle.ConstantTimeCompare(got[:], want[:]) == 1
-	expired := !key.ExpiresAt.IsZero() && !key.ExpiresAt.After(time.Now())
-	if err != nil || !right || in.Secret == "" || key.Temporary || expired {
+	if err != nil || !right || in.Secret == "" || key.Temporary || expired(key.Key) {
 		return nil, &refusal{http.StatusForbidden, "SignInFailed", "there is no such access key with that secret"}
 	}
 	s.guests.forgive()
@@ -157,11 +157,7 @@ func onlyCookie(r *http.Request, id string) *http.Request {
 }
 
 func (s *Server) signOut(w http.ResponseWriter, r *http.Request) (any, error) {
-	if c, err := r.Cookie(cookieName); err == nil {
-		s.guests.mu.Lock()
-		delete(s.guests.signed, c.Value)
-		s.guests.mu.Unlock()
-	}
+	s.guests.end(r)
 	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode})
 	return s.visitOf(onlyCookie(r, "")), nil
 }
@@ -208,6 +204,7 @@ func (s *Server) caller(r *http.Request) (Caller, error) {
 	if s.Dev {
 		return c, nil
 	}
+	s.lapse(r)
 	s.guests.mu.Lock()
 	defer s.guests.mu.Unlock()
 	who := s.guests.of(r, time.Now())
@@ -217,6 +214,34 @@ func (s *Server) caller(r *http.Request) (Caller, error) {
 	who.until = time.Now().Add(visitLife)
 	c.Key, c.Name = who.key, who.name
 	return c, nil
+}
+
+// lapse ends a visit whose key was revoked or has expired since.
+func (s *Server) lapse(r *http.Request) {
+	if s.Keys == nil {
+		return
+	}
+	s.guests.mu.Lock()
+	who := s.guests.of(r, time.Now())
+	s.guests.mu.Unlock()
+	if who == nil {
+		return
+	}
+	key, err := s.Keys.Lookup(r.Context(), who.key)
+	if errors.Is(err, access.ErrUnknown) || err == nil && expired(key.Key) {
+		s.guests.end(r)
+	}
+}
+
+func expired(k access.Key) bool { return !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(time.Now()) }
+
+// end ends the visit that a request belongs to.
+func (g *guests) end(r *http.Request) {
+	if c, err := r.Cookie(cookieName); err == nil {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		delete(g.signed, c.Value)
+	}
 }
 
 // may refuses what a visitor's key does not allow. A key that was revoked since allows
