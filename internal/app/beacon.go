@@ -40,8 +40,9 @@ func (a *App) openBeacon() (err error) {
 		{"received", "Datagrams that the ping beacon received.", func(s beacon.Stats) int64 { return s.Received }},
 		{"answered", "Datagrams that the ping beacon answered.", func(s beacon.Stats) int64 { return s.Answered }},
 		{"too_large", "Datagrams not answered for their size.", func(s beacon.Stats) int64 { return s.Large }},
-		{"too_fast", "Datagrams not answered since their address sent too many.", func(s beacon.Stats) int64 { return s.Fast }},
-		{"unfit", "Datagrams not answered since they came from a service's port.", func(s beacon.Stats) int64 { return s.Unfit }},
+		{"too_fast", "Datagrams not answered since their address or network sent too many.", func(s beacon.Stats) int64 { return s.Fast }},
+		{"too_busy", "Datagrams not answered since all together sent too many.", func(s beacon.Stats) int64 { return s.Busy }},
+		{"unfit", "Datagrams not answered since they came from a service's port, were broadcast or had no hop left.", func(s beacon.Stats) int64 { return s.Unfit }},
 	} {
 		a.metrics.Counter("matchyard_beacon_"+c.name+"_total", c.help, func() float64 { return float64(c.pick(a.beacon.Stats())) })
 	}

@@ -2,16 +2,17 @@
 // sending a datagram and getting it back (hosting.md 5.2, ecosystem 3.4). It owns one
 // socket and its limits, and knows no room.
 //
-// It cannot be used against others: an answer is never larger than the question, nobody
-// gets more than a few a second, and questions that seem to come from a service (ports
-// below 1024, other beacons) are not answered, so that no two echoes talk for ever.
+// It cannot be used against others: an answer is never larger than the question; an
+// address, a network and all together get no more than so many a second; questions that seem
+// to come from a service (ports below 1024, the port of beacons) or went to more than this
+// machine (broadcasts) are not answered. An answer has one hop less to go than the question
+// had, so that even two beacons on other ports, set against each other, fall silent (Linux).
 package beacon
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -29,24 +30,26 @@ const (
 	// MaxSize is the largest datagram that is answered.
 	MaxSize = 512
 
-	batch   = 64      // datagrams a system call takes or gives
-	buckets = 1 << 16 // counters of each row of the limiter
-	memory  = 8 << 20 // of the socket, each way
+	batch  = 64      // datagrams a system call takes or gives
+	memory = 8 << 20 // of the socket, each way
 )
 
 // Options are a beacon's limits. A zero field means its default.
 type Options struct {
-	// PerSecond is how many datagrams of one address are answered in a second; default 20.
-	// Less than zero means any number.
-	PerSecond int
-	Logger    *slog.Logger
+	// PerSecond is how many datagrams of one address (of IPv6: 64 bits of it) are answered in
+	// a second, PerNetwork of its network (24 bits; of IPv6 48), Total of all. Defaults: 20,
+	// ten times as many, and 50,000. Less than zero means any number.
+	PerSecond, PerNetwork, Total int
+	Logger                       *slog.Logger
 }
 
 // Stats count datagrams since the start.
 type Stats struct {
 	Received, Answered int64
-	Large, Fast, Unfit int64 // not answered: over MaxSize, over PerSecond, from an unfit port
-	BytesIn, BytesOut  int64
+	// Not answered: over MaxSize; over PerSecond or PerNetwork; over Total; from an unfit port,
+	// to an unfit address, or with no hop left.
+	Large, Fast, Busy, Unfit int64
+	BytesIn, BytesOut        int64
 }
 
 // Server is a beacon that listens.
@@ -54,12 +57,13 @@ type Server struct {
 	conn     *net.UDPConn
 	batches  batcher
 	own      uint16
-	limit    limiter
+	limit    limits
 	logger   *slog.Logger
 	received atomic.Int64
 	answered atomic.Int64
 	large    atomic.Int64
 	fast     atomic.Int64
+	busy     atomic.Int64
 	unfit    atomic.Int64
 	bytesIn  atomic.Int64
 	bytesOut atomic.Int64
@@ -92,10 +96,8 @@ func Listen(address string, o Options) (*Server, error) {
 	if s.logger == nil {
 		s.logger = slog.Default()
 	}
-	s.limit = limiter{most: int64(o.PerSecond), seed: maphash.MakeSeed()}
-	if o.PerSecond == 0 {
-		s.limit.most = 20
-	}
+	s.limit.set(o)
+	watchHops(conn)
 	return s, nil
 }
 
@@ -105,7 +107,7 @@ func (s *Server) Addr() netip.AddrPort { return s.conn.LocalAddr().(*net.UDPAddr
 // Stats are the counts so far.
 func (s *Server) Stats() Stats {
 	return Stats{
-		s.received.Load(), s.answered.Load(), s.large.Load(), s.fast.Load(), s.unfit.Load(), s.bytesIn.Load(), s.bytesOut.Load(),
+		s.received.Load(), s.answered.Load(), s.large.Load(), s.fast.Load(), s.busy.Load(), s.unfit.Load(), s.bytesIn.Load(), s.bytesOut.Load(),
 	}
 }
 
@@ -131,6 +133,7 @@ func (s *Server) serve(ctx context.Context) {
 	in := make([]ipv4.Message, batch)
 	for i := range in {
 		in[i].Buffers = [][]byte{make([]byte, MaxSize+1)}
+		in[i].OOB = make([]byte, controlSize)
 	}
 	out := make([]ipv4.Message, 0, batch)
 	for ctx.Err() == nil {
@@ -144,13 +147,13 @@ func (s *Server) serve(ctx context.Context) {
 			continue
 		}
 		out = out[:0]
-		second := time.Now().Unix()
+		second := uint32(time.Now().Unix())
 		var bytesIn, bytesOut int64
 		for i := range in[:n] {
 			m := &in[i]
 			bytesIn += int64(m.N)
 			if s.fit(m, second) {
-				out = append(out, ipv4.Message{Buffers: [][]byte{m.Buffers[0][:m.N]}, Addr: m.Addr})
+				out = append(out, ipv4.Message{Buffers: [][]byte{m.Buffers[0][:m.N]}, OOB: m.OOB[:m.NN], Addr: m.Addr})
 				bytesOut += int64(m.N)
 			}
 		}
@@ -180,7 +183,7 @@ func (s *Server) send(out []ipv4.Message) (sent int) {
 }
 
 // fit tells whether a datagram is answered, and counts why not.
-func (s *Server) fit(m *ipv4.Message, second int64) bool {
+func (s *Server) fit(m *ipv4.Message, second uint32) bool {
 	from, ok := m.Addr.(*net.UDPAddr)
 	switch {
 	case !ok || from.Port < 1024 || from.Port == Port || from.Port == int(s.own):
@@ -190,46 +193,18 @@ func (s *Server) fit(m *ipv4.Message, second int64) bool {
 		s.large.Add(1)
 		return false
 	}
-	ip, _ := netip.AddrFromSlice(from.IP)
-	if !s.limit.allow(ip.Unmap(), second) {
-		s.fast.Add(1)
+	if !turn(m.OOB[:m.NN]) {
+		s.unfit.Add(1)
 		return false
 	}
-	return true
-}
-
-// limiter counts the datagrams of addresses in a second, in fixed memory: two rows of
-// counters, of which an address has one each. The lower one counts, so that an address
-// suffers from others only where two of them meet it. IPv6 addresses of one network of 64
-// bits count as one.
-type limiter struct {
-	most int64 // less than zero: no limit
-	seed maphash.Seed
-	rows [2][buckets]counter
-}
-
-// counter counts in one second, and begins again in another.
-type counter struct{ second, n int64 }
-
-func (l *limiter) allow(from netip.Addr, second int64) bool {
-	if l.most < 0 {
+	ip, _ := netip.AddrFromSlice(from.IP)
+	switch s.limit.allow(ip.Unmap(), second) {
+	case tooFast:
+		s.fast.Add(1)
+	case tooBusy:
+		s.busy.Add(1)
+	case allowed:
 		return true
 	}
-	if from.Is6() {
-		if p, err := from.Prefix(64); err == nil {
-			from = p.Addr()
-		}
-	}
-	sum := maphash.Comparable(l.seed, from)
-	a, b := &l.rows[0][sum%buckets], &l.rows[1][sum>>32%buckets]
-	low := min(a.count(second), b.count(second))
-	return low <= l.most
-}
-
-func (c *counter) count(second int64) int64 {
-	if c.second != second {
-		c.second, c.n = second, 0
-	}
-	c.n++
-	return c.n
+	return false
 }

@@ -3,8 +3,11 @@ package beacon_test
 import (
 	"bytes"
 	"context"
+	"math/rand/v2"
 	"net"
 	"net/netip"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -41,13 +44,24 @@ func dial(t *testing.T, s *beacon.Server, from string) *net.UDPConn {
 	return conn
 }
 
-// echo sends a datagram; nil means that no answer came.
+// echo sends a datagram and waits for its answer.
 func echo(t *testing.T, conn *net.UDPConn, datagram []byte) []byte {
+	t.Helper()
+	return ask(t, conn, datagram, 10*time.Second)
+}
+
+// unanswered sends a datagram of which nothing must come back.
+func unanswered(t *testing.T, conn *net.UDPConn, datagram []byte) (back []byte) {
+	t.Helper()
+	return ask(t, conn, datagram, 100*time.Millisecond)
+}
+
+func ask(t *testing.T, conn *net.UDPConn, datagram []byte, patience time.Duration) []byte {
 	t.Helper()
 	if _, err := conn.Write(datagram); err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	b := make([]byte, 4096)
@@ -66,7 +80,7 @@ func TestDatagramsComeBackAsTheyAre(t *testing.T) {
 			t.Errorf("%d bytes came back as %d", len(datagram), len(back))
 		}
 	}
-	if back := echo(t, conn, make([]byte, beacon.MaxSize+1)); back != nil {
+	if back := unanswered(t, conn, make([]byte, beacon.MaxSize+1)); back != nil {
 		t.Errorf("too large a datagram was answered with %d bytes", len(back))
 	}
 	if st := s.Stats(); st.Received != 4 || st.Answered != 3 || st.Large != 1 || st.BytesOut > st.BytesIn {
@@ -95,10 +109,108 @@ func TestOneAddressGetsAFewASecond(t *testing.T) {
 	}
 }
 
+// Whatever comes, what goes out is what came, and never more of it.
+func TestNeverMoreOutThanIn(t *testing.T) {
+	s := start(t, beacon.Options{PerSecond: 10})
+	random := rand.New(rand.NewPCG(1, 2))
+	var conns []*net.UDPConn
+	for i := range 20 {
+		conns = append(conns, dial(t, s, "127.0.1."+strconv.Itoa(i+1)+":0"))
+	}
+	sent := map[string]int{}
+	for i := range 3000 {
+		datagram := make([]byte, random.IntN(2*beacon.MaxSize))
+		for j := range datagram {
+			datagram[j] = byte(random.Uint32())
+		}
+		sent[string(datagram)]++
+		if _, err := conns[i%len(conns)].Write(datagram); err != nil {
+			t.Fatal(err)
+		}
+	}
+	back := 0
+	for _, c := range conns {
+		for {
+			if err := c.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+				t.Fatal(err)
+			}
+			b := make([]byte, 4096)
+			n, err := c.Read(b)
+			if err != nil {
+				break
+			}
+			back++
+			if sent[string(b[:n])]--; sent[string(b[:n])] < 0 {
+				t.Fatalf("%d bytes came that were not sent, or twice", n)
+			}
+		}
+	}
+	if st := s.Stats(); back == 0 || int64(back) != st.Answered || st.BytesOut > st.BytesIn || st.Answered+st.Large+st.Fast != st.Received {
+		t.Errorf("%d answers; stats are %+v", back, st)
+	}
+}
+
+// A socket of all interfaces and both families answers from the address that was asked.
+func TestTheAddressThatWasAskedAnswers(t *testing.T) {
+	s, err := beacon.Listen(":0", beacon.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	defer func() {
+		cancel()
+		<-done
+	}()
+	port := strconv.Itoa(int(s.Addr().Port()))
+	for _, host := range []string{"127.0.0.1", "127.0.0.77", "::1"} {
+		// A connected socket takes nothing of other addresses.
+		conn, err := net.Dial("udp", net.JoinHostPort(host, port))
+		if err != nil {
+			t.Logf("no %s here: %v", host, err)
+			continue
+		}
+		defer conn.Close()
+		if back := echo(t, conn.(*net.UDPConn), []byte("hello")); string(back) != "hello" {
+			t.Errorf("%s does not answer", host)
+		}
+	}
+}
+
+// A datagram to all machines of a network would be answered by all their beacons.
+func TestBroadcastsAreNotAnswered(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("broadcasts are not told apart here")
+	}
+	s, err := beacon.Listen(":0", beacon.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.WriteToUDP([]byte("all"), &net.UDPAddr{IP: net.IPv4(127, 255, 255, 255), Port: int(s.Addr().Port())}); err != nil {
+		t.Skip(err)
+	}
+	for end := time.Now().Add(10 * time.Second); s.Stats().Received == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	}
+	cancel()
+	<-done
+	if st := s.Stats(); st.Received != 1 || st.Unfit != 1 || st.Answered != 0 {
+		t.Errorf("stats are %+v", st)
+	}
+}
+
 func TestBeaconsDoNotAnswerServices(t *testing.T) {
 	s := start(t, beacon.Options{})
 	echoes := dial(t, s, "127.0.0.4:7770")
-	if back := echo(t, echoes, []byte("echo")); back != nil {
+	if back := unanswered(t, echoes, []byte("echo")); back != nil {
 		t.Error("another beacon's datagram was answered: the two would never stop")
 	}
 	if st := s.Stats(); st.Unfit != 1 || st.Answered != 0 {
