@@ -13,7 +13,7 @@ func (a *App) newConsole() *console.Server {
 	r := a.rooms
 	return &console.Server{
 		DB: a.db, Home: r.events.Home, Fleets: &r.fleets, Computes: &r.computes, Sessions: &r.sessions, Placements: &r.placements, Events: &r.events,
-		Hosts: &r.hosts, Matchmaking: &r.matches, Policies: r.scaling.DescribeScalingPolicies,
+		Hosts: &r.hosts, Matchmaking: &r.matches, Scaling: &r.scaling,
 		Dev: a.config.Dev, Sockets: a.socketCounts, Endpoint: a.webEndpoint, Version: a.config.Version, Logger: a.logger,
 	}
 }

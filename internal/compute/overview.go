@@ -72,6 +72,40 @@ func (s *Service) RacksTx(tx *store.Tx, fleet store.Key, skip, most int) (list [
 	return list, total, rows.Err()
 }
 
+// Version is how many processes speak by a server SDK.
+type Version struct {
+	SDK       string // version and language, "" for those that did not say
+	Processes int64
+}
+
+// VersionsTx are the server SDKs of a fleet's processes that have not ended, the most used
+// first.
+func (s *Service) VersionsTx(tx *store.Tx, fleet store.Key) (list []Version, err error) {
+	rows, err := tx.Query(`SELECT p.sdk_version, p.sdk_language, count(*) FROM compute c JOIN process p ON p.compute = c.key
+		WHERE c.fleet = $1 AND p.ended_at IS NULL GROUP BY p.sdk_version, p.sdk_language ORDER BY count(*) DESC, p.sdk_version, p.sdk_language`, fleet)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var v Version
+		var language string
+		if err := rows.Scan(&v.SDK, &language, &v.Processes); err != nil {
+			return nil, err
+		}
+		v.SDK = sdkName(v.SDK, language)
+		list = append(list, v)
+	}
+	return list, rows.Err()
+}
+
+func sdkName(version, language string) string {
+	if language == "" {
+		return version
+	}
+	return version + " " + language
+}
+
 // Cell is a process as a map of a fleet shows it.
 type Cell struct {
 	Compute    store.Key
@@ -112,9 +146,7 @@ func (s *Service) CellsTx(tx *store.Tx, computes []store.Key, since int64, most 
 			return nil, err
 		}
 		c.Healthy, c.Connected, c.Free, c.Activating, c.Ending = healthy == 1, connected == 1, free == 1, activating == 1, ending == 1
-		if c.SDK = version; language != "" {
-			c.SDK += " " + language
-		}
+		c.SDK = sdkName(version, language)
 		list = append(list, c)
 	}
 	return list, rows.Err()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/access"
 	"github.com/matchyard/matchyard/internal/placement"
+	"github.com/matchyard/matchyard/internal/scaling"
 )
 
 // With nothing there, every view has its shape: lists are empty, not null.
@@ -93,7 +94,7 @@ func TestWhatRuns(t *testing.T) {
 		if len(lanes) != 1 || len(list(list(lanes[0], "bars")[0], "stays")) != 2 {
 			d.t.Errorf("timeline: %v", lanes)
 		}
-		if events := list(d.read(http.StatusOK, "fleet", "id", d.fleet), "events"); !has(events, "what", "FLEET_CREATED") {
+		if events := list(d.read(http.StatusOK, "fleet/events", "fleet", d.fleet), "events"); !has(events, "code", "FLEET_CREATED") {
 			d.t.Errorf("events: %v", events)
 		}
 	})
@@ -173,6 +174,15 @@ func TestQueues(t *testing.T) {
 		if o := list(v, "outcomes"); len(o) != 1 || o[0]["name"] != "FULFILLED" {
 			d.t.Errorf("outcomes: %v", o)
 		}
+		sum := 0.0
+		for _, o := range list(v, "over") {
+			if sum += o["fulfilled"].(float64); o["fulfilled"] == 1.0 && o["p95"] != 3000.0 {
+				d.t.Errorf("the part of the time in which it was fulfilled: %v", o)
+			}
+		}
+		if sum != 1 || len(list(v, "lacked")) != 0 {
+			d.t.Errorf("over time %v were fulfilled, want 1; lacked: %v", sum, v["lacked"])
+		}
 		why := d.read(http.StatusOK, "placement", "id", "waits")
 		if !strings.Contains(why["text"].(string), "What would work") {
 			d.t.Errorf("why it waits: %v", why["text"])
@@ -180,10 +190,57 @@ func TestQueues(t *testing.T) {
 		if lines := list(d.read(http.StatusOK, "queues"), "queues"); len(lines) != 1 || lines[0]["waiting"] != 1.0 {
 			d.t.Errorf("queues: %v", lines)
 		}
+		// What timed out is counted by what it lacked.
+		d.clock.Advance(11 * time.Minute)
+		must(d.t, d.Placements.Tick(ctx, d.clock.Now()))
+		v = d.read(http.StatusOK, "queue", "name", "q")
+		if l := list(v, "lacked"); len(l) != 1 || l[0]["name"] != "a free process in "+place || l[0]["count"] != 1.0 {
+			d.t.Errorf("lacked: %v", l)
+		}
 		// The game session of a placement shows why it is where it is.
 		game := d.read(http.StatusOK, "game", "id", *out.GameSessionPlacement.GameSessionId)
 		if e, ok := game["placement"].(map[string]any); !ok || e["PlacementID"] != "placed" {
 			d.t.Errorf("placement of its game session: %v", game["placement"])
+		}
+	})
+}
+
+// A managed fleet shows its build, what it launches, its capacity over time, and who changed
+// it and why.
+func TestManagedFleet(t *testing.T) {
+	each(t, func(d *desk) {
+		ctx := d.t.Context()
+		id := d.managed()
+		d.sample = scaling.Sample{ActiveInstances: 1, Active: 4, PerInstance: 4, Players: 9, QueueDepth: 2}
+		for range 3 {
+			d.clock.Advance(time.Minute)
+			must(d.t, d.Scaling.Tick(ctx, d.clock.Now()))
+		}
+		f := d.read(http.StatusOK, "fleet", "id", id)
+		if b, ok := f["build"].(map[string]any); !ok || b["name"] != hostile || b["version"] != "1.4.2" {
+			d.t.Errorf("build: %v", f["build"])
+		}
+		if l := list(f, "launches"); len(l) != 1 || l[0]["path"] != "/local/game/server" || l[0]["count"] != 4.0 {
+			d.t.Errorf("launches: %v", l)
+		}
+		if p := list(f, "policies"); len(p) != 2 || p[0]["text"] != "keep at 30 %" || p[1]["text"] != "when > 2 for 1 min: +1" {
+			d.t.Errorf("policies: %v", p)
+		}
+		c := d.read(http.StatusOK, "capacity", "fleet", id)
+		points, decisions := list(c, "points"), list(c, "decisions")
+		if len(points) != 3 || points[0]["desired"] != 2.0 || points[0]["players"] != 9.0 || points[0]["waiting"] != 2.0 {
+			d.t.Errorf("points: %v", points)
+		}
+		if len(decisions) != 2 || decisions[0]["from"] != 1.0 || decisions[0]["to"] != 2.0 || !has(decisions, "why", "policy buffer: 4 of 4 slots used") {
+			d.t.Errorf("decisions: %v", decisions)
+		}
+		if c := d.read(http.StatusOK, "capacity", "fleet", id, "location", "custom-other"); len(list(c, "points")) != 0 || len(list(c, "decisions")) != 0 {
+			d.t.Errorf("of another location: %v", c)
+		}
+		d.read(http.StatusNotFound, "capacity", "fleet", "fleet-none")
+		first := d.read(http.StatusOK, "fleet/events", "fleet", id)
+		if !has(list(first, "events"), "code", "FLEET_SCALING_EVENT") {
+			d.t.Errorf("events: %v", first)
 		}
 	})
 }

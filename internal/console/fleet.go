@@ -2,8 +2,10 @@ package console
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
@@ -21,13 +23,30 @@ type FleetView struct {
 	FleetLine
 
 	Description string        `json:"description"`
-	Build       string        `json:"build"`
+	Build       *BuildLine    `json:"build"` // nil: none, or a script
+	Script      string        `json:"script"`
 	Instance    string        `json:"instance"`
-	SDK         string        `json:"sdk"`
+	Launches    []LaunchLine  `json:"launches"`
 	Places      []PlaceLine   `json:"places"`
-	Events      []Change      `json:"events"`
 	Policies    []PolicyLine  `json:"policies"`
 	Versions    []VersionLine `json:"versions"`
+}
+
+// BuildLine is what a managed fleet runs. Of a build that was deleted only the id is known.
+type BuildLine struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	OS      string `json:"os"`
+	SDK     string `json:"sdk"`
+	Size    int64  `json:"size"`
+}
+
+// LaunchLine is an entry of a runtime configuration.
+type LaunchLine struct {
+	Path       string `json:"path"`
+	Parameters string `json:"parameters"`
+	Count      int32  `json:"count"` // on each instance
 }
 
 // PlaceLine is a location of a fleet.
@@ -50,18 +69,17 @@ type PlaceLine struct {
 
 // PolicyLine is a scaling policy.
 type PolicyLine struct {
-	Name   string  `json:"name"`
-	Type   string  `json:"type"`
-	Metric string  `json:"metric"`
-	Target float64 `json:"target"`
-	Text   string  `json:"text"`
-	Status string  `json:"status"`
+	Name   string `json:"name"`
+	Type   string `json:"type"`
+	Metric string `json:"metric"`
+	Text   string `json:"text"` // what it does, in words
+	Status string `json:"status"`
 }
 
 // VersionLine is how many processes speak by a server SDK.
 type VersionLine struct {
 	SDK   string `json:"sdk"`
-	Count int    `json:"count"`
+	Count int64  `json:"count"`
 }
 
 // fleetOf reads the fleet of a request's id.
@@ -89,15 +107,23 @@ func (s *Server) fleet(r *http.Request) (any, error) {
 			return err
 		}
 		v = FleetView{
-			FleetLine: lines[0], Description: f.Description, Build: string(f.Build) + string(f.Script), Instance: string(f.InstanceType), SDK: f.ServerSDK,
+			FleetLine: lines[0], Description: f.Description, Script: string(f.Script), Instance: string(f.InstanceType),
+			Launches: launchesOf(f), Versions: []VersionLine{},
+		}
+		if v.Build, err = s.buildTx(tx, f); err != nil {
+			return err
+		}
+		versions, err := s.Computes.VersionsTx(tx, f.Key)
+		if err != nil {
+			return err
+		}
+		for _, n := range versions {
+			v.Versions = append(v.Versions, VersionLine{n.SDK, n.Processes})
 		}
 		v.Places, err = s.placesTx(tx, f)
 		return err
 	})
 	if err != nil {
-		return nil, err
-	}
-	if v.Events, err = s.fleetEvents(r, id); err != nil {
 		return nil, err
 	}
 	v.Policies, err = s.policies(r, v.FleetLine)
@@ -141,43 +167,180 @@ func (s *Server) placesTx(tx *store.Tx, f fleet.Fleet) ([]PlaceLine, error) {
 	return list, nil
 }
 
-func (s *Server) fleetEvents(r *http.Request, id string) ([]Change, error) {
-	out, err := s.Fleets.DescribeFleetEvents(r.Context(), &gamelift.DescribeFleetEventsInput{FleetId: &id})
+func (s *Server) buildTx(tx *store.Tx, f fleet.Fleet) (*BuildLine, error) {
+	if f.Build == "" || s.Fleets.Builds == nil {
+		return nil, nil
+	}
+	l := &BuildLine{ID: string(f.Build), SDK: f.ServerSDK, OS: string(f.OS)}
+	b, err := s.Fleets.Builds.GetTx(tx, l.ID)
+	if _, gone := errors.AsType[*types.NotFoundException](err); gone {
+		return l, nil
+	}
+	l.Name, l.Version, l.Size = deref(b.Name), deref(b.Version), b.Size
+	return l, err
+}
+
+func launchesOf(f fleet.Fleet) []LaunchLine {
+	list := []LaunchLine{}
+	if f.Runtime != nil {
+		for _, p := range f.Runtime.ServerProcesses {
+			list = append(list, LaunchLine{deref(p.LaunchPath), deref(p.Parameters), *p.ConcurrentExecutions})
+		}
+	}
+	return list
+}
+
+// EventLine is an event of a fleet, with a link to its log if it has one.
+type EventLine struct {
+	At    int64  `json:"at"`
+	Code  string `json:"code"`
+	Text  string `json:"text"`
+	Times int64  `json:"times"`
+	Log   string `json:"log,omitempty"`
+}
+
+// fleetEvents are a page of a fleet's events, newest first.
+func (s *Server) fleetEvents(r *http.Request) (any, error) {
+	id, err := needed(r, "fleet")
 	if err != nil {
 		return nil, err
 	}
-	list := []Change{}
-	for _, e := range out.Events {
-		c := Change{At: e.EventTime.UnixMilli(), Kind: "fleet", What: string(e.EventCode), On: id, Text: *e.Message, Times: 1}
-		if e.Count != nil {
-			c.Times = *e.Count
-		}
-		list = append(list, c)
+	next, err := text(r, "next")
+	if err != nil {
+		return nil, err
 	}
-	return list, nil
+	in := &gamelift.DescribeFleetEventsInput{FleetId: &id, Limit: new(int32(50))}
+	if next != "" {
+		in.NextToken = &next
+	}
+	out, err := s.Fleets.DescribeFleetEvents(r.Context(), in)
+	if err != nil {
+		return nil, err
+	}
+	list := []EventLine{}
+	for _, e := range out.Events {
+		l := EventLine{At: e.EventTime.UnixMilli(), Code: string(e.EventCode), Text: deref(e.Message), Times: 1, Log: deref(e.PreSignedLogUrl)}
+		if e.Count != nil {
+			l.Times = *e.Count
+		}
+		list = append(list, l)
+	}
+	return map[string]any{"events": list, "next": deref(out.NextToken)}, nil
 }
 
 func (s *Server) policies(r *http.Request, f FleetLine) ([]PolicyLine, error) {
 	list := []PolicyLine{}
-	if s.Policies == nil || f.Type != types.ComputeTypeEc2 {
+	if s.Scaling == nil || f.Type != types.ComputeTypeEc2 {
 		return list, nil
 	}
-	out, err := s.Policies(r.Context(), &gamelift.DescribeScalingPoliciesInput{FleetId: new(string(f.ID))})
+	out, err := s.Scaling.DescribeScalingPolicies(r.Context(), &gamelift.DescribeScalingPoliciesInput{FleetId: new(string(f.ID))})
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range out.ScalingPolicies {
-		l := PolicyLine{Name: deref(p.Name), Type: string(p.PolicyType), Metric: string(p.MetricName), Status: string(p.Status)}
-		if p.TargetConfiguration != nil && p.TargetConfiguration.TargetValue != nil {
-			l.Target = *p.TargetConfiguration.TargetValue
-		}
-		if p.Threshold != nil && p.ScalingAdjustment != nil {
-			l.Target = *p.Threshold
-			l.Text = string(p.ComparisonOperator) + ": " + string(p.ScalingAdjustmentType)
-		}
-		list = append(list, l)
+		list = append(list, PolicyLine{Name: deref(p.Name), Type: string(p.PolicyType), Metric: string(p.MetricName), Status: string(p.Status), Text: ruleOf(p)})
 	}
 	return list, nil
+}
+
+// comparisons are a policy's comparisons as people write them.
+var comparisons = map[types.ComparisonOperatorType]string{
+	types.ComparisonOperatorTypeGreaterThanOrEqualToThreshold: "≥", types.ComparisonOperatorTypeGreaterThanThreshold: ">",
+	types.ComparisonOperatorTypeLessThanOrEqualToThreshold: "≤", types.ComparisonOperatorTypeLessThanThreshold: "<",
+}
+
+// ruleOf is what a policy does: "keep 30 % available", "when > 2 for 1 min: +1".
+func ruleOf(p types.ScalingPolicy) string {
+	if p.TargetConfiguration != nil && p.TargetConfiguration.TargetValue != nil {
+		return "keep at " + strconv.FormatFloat(*p.TargetConfiguration.TargetValue, 'f', -1, 64) + " %"
+	}
+	if p.Threshold == nil || p.ScalingAdjustment == nil || p.EvaluationPeriods == nil {
+		return ""
+	}
+	change := fmt.Sprintf("%+d", *p.ScalingAdjustment)
+	switch p.ScalingAdjustmentType {
+	case types.ScalingAdjustmentTypeExactCapacity:
+		change = fmt.Sprintf("to %d", *p.ScalingAdjustment)
+	case types.ScalingAdjustmentTypePercentChangeInCapacity:
+		change += " %"
+	case types.ScalingAdjustmentTypeChangeInCapacity:
+	}
+	return fmt.Sprintf("when %s %s for %d min: %s", comparisons[p.ComparisonOperator], strconv.FormatFloat(*p.Threshold, 'f', -1, 64), *p.EvaluationPeriods, change)
+}
+
+// CapacityPoint is what a fleet, or one location of it, had at one time.
+type CapacityPoint struct {
+	At       int64 `json:"at"`
+	Desired  int   `json:"desired"`
+	Min      int   `json:"min"`
+	Max      int   `json:"max"`
+	Pending  int   `json:"pending"`
+	Active   int   `json:"active"`
+	Idle     int   `json:"idle"`
+	Free     int   `json:"free"`
+	Sessions int   `json:"sessions"`
+	Players  int   `json:"players"`
+	Waiting  int   `json:"waiting"`
+}
+
+// Decision is a change of capacity, and why.
+type Decision struct {
+	At       int64        `json:"at"`
+	Location arn.Location `json:"location"`
+	From     int          `json:"from"`
+	To       int          `json:"to"`
+	Min      int          `json:"min"`
+	Max      int          `json:"max"`
+	Why      string       `json:"why"`
+}
+
+const (
+	mostPoints    = 720
+	mostDecisions = 500
+)
+
+// capacity is the history of a fleet's capacity with what changed it. It is the database's:
+// it outlives the server.
+func (s *Server) capacity(r *http.Request) (any, error) {
+	id, err := needed(r, "fleet")
+	if err != nil {
+		return nil, err
+	}
+	location, err := text(r, "location")
+	if err != nil {
+		return nil, err
+	}
+	span, err := spanOf(r, time.Hour)
+	if err != nil {
+		return nil, err
+	}
+	var points []CapacityPoint
+	var decisions []Decision
+	var since, now int64
+	err = s.DB.Read(r.Context(), func(tx *store.Tx) error {
+		points, decisions = []CapacityPoint{}, []Decision{}
+		f, err := s.fleetOf(tx, id)
+		if err != nil || s.Scaling == nil {
+			return err
+		}
+		now = tx.NowMs()
+		since = now - span.Milliseconds()
+		history, err := s.Scaling.HistoryTx(tx, f.ID, arn.Location(location), since, max(1, span.Milliseconds()/mostPoints))
+		if err != nil {
+			return err
+		}
+		for _, p := range history {
+			points = append(points, CapacityPoint{p.At, p.Desired, p.Min, p.Max, p.Pending, p.Active, p.Idle, p.Free, p.Sessions, p.Players, p.Waiting})
+		}
+		changes, err := s.Fleets.ScalingsTx(tx, f, since, mostDecisions)
+		for _, c := range changes {
+			if location == "" || c.Location == arn.Location(location) {
+				decisions = append(decisions, Decision{c.At, c.Location, c.From, c.To, c.Min, c.Max, c.Why})
+			}
+		}
+		return err
+	})
+	return map[string]any{"since": since, "now": now, "points": points, "decisions": decisions}, err
 }
 
 func deref(s *string) string {

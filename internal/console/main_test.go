@@ -17,12 +17,14 @@ import (
 	"github.com/matchyard/matchyard/internal/access"
 	"github.com/matchyard/matchyard/internal/apierr"
 	"github.com/matchyard/matchyard/internal/arn"
+	"github.com/matchyard/matchyard/internal/build"
 	"github.com/matchyard/matchyard/internal/compute"
 	"github.com/matchyard/matchyard/internal/console"
 	"github.com/matchyard/matchyard/internal/event"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/matchmaking"
 	"github.com/matchyard/matchyard/internal/placement"
+	"github.com/matchyard/matchyard/internal/scaling"
 	"github.com/matchyard/matchyard/internal/session"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/store/storetest"
@@ -45,6 +47,7 @@ type desk struct {
 	token  string
 	fleet  string
 	dialed int
+	sample scaling.Sample // that managed fleets have
 }
 
 func each(t *testing.T, f func(d *desk)) {
@@ -73,7 +76,47 @@ func furnish(t testing.TB, db *store.DB, clock *storetest.Clock) *desk {
 	c.Matchmaking = &matchmaking.Service{
 		DB: db, Home: home, Tags: tags, Fleets: c.Fleets, Computes: c.Computes, Sessions: c.Sessions, Placements: c.Placements, Events: c.Events,
 	}
-	return &desk{Server: c, t: t, clock: clock}
+	d := &desk{Server: c, t: t, clock: clock}
+	c.Fleets.Builds = &build.Service{DB: db, Home: home, Tags: tags}
+	c.Scaling = &scaling.Service{DB: db, Home: home, Fleets: c.Fleets, Measure: func(*store.Tx, fleet.Fleet) (map[arn.Location]scaling.Sample, error) {
+		return map[arn.Location]scaling.Sample{arn.Location(home.Region): d.sample}, nil
+	}}
+	return d
+}
+
+// managed is a managed fleet that is ACTIVE, with two policies.
+func (d *desk) managed() string {
+	d.t.Helper()
+	ctx := d.t.Context()
+	var b string
+	must(d.t, d.DB.Write(ctx, func(tx *store.Tx) error {
+		key := tx.NewKey()
+		b = "build-" + key.UUID(7)
+		_, err := tx.Exec(`INSERT INTO build (key, tail, name, version, status, os, sdk, blob, size, work, created_at) VALUES ($1, 7, $2, '1.4.2', 'READY', 'AMAZON_LINUX_2023', '5.5.0', 'x', 1, 0, $3)`, key, hostile, tx.NowMs())
+		return err
+	}))
+	out, err := d.Fleets.CreateFleet(ctx, &gamelift.CreateFleetInput{
+		Name: new("arena"), BuildId: &b, EC2InstanceType: types.EC2InstanceTypeC5Large,
+		RuntimeConfiguration: &types.RuntimeConfiguration{ServerProcesses: []types.ServerProcess{{LaunchPath: new("/local/game/server"), ConcurrentExecutions: new(int32(4))}}},
+	})
+	must(d.t, err)
+	id := *out.FleetAttributes.FleetId
+	must(d.t, d.DB.Write(ctx, func(tx *store.Tx) error {
+		return d.Fleets.AdvanceTx(tx, arn.FleetID(id), arn.Location(home.Region), types.FleetStatusActive)
+	}))
+	_, err = d.Fleets.UpdateFleetCapacity(ctx, &gamelift.UpdateFleetCapacityInput{FleetId: &id, MaxSize: new(int32(2))})
+	must(d.t, err)
+	_, err = d.Scaling.PutScalingPolicy(ctx, &gamelift.PutScalingPolicyInput{
+		FleetId: &id, Name: new("buffer"), MetricName: types.MetricNamePercentAvailableGameSessions, PolicyType: types.PolicyTypeTargetBased,
+		TargetConfiguration: &types.TargetConfiguration{TargetValue: new(30.0)},
+	})
+	must(d.t, err)
+	_, err = d.Scaling.PutScalingPolicy(ctx, &gamelift.PutScalingPolicyInput{
+		FleetId: &id, Name: new("rush"), MetricName: types.MetricNameQueueDepth, PolicyType: types.PolicyTypeRuleBased, Threshold: new(2.0), EvaluationPeriods: new(int32(1)),
+		ComparisonOperator: types.ComparisonOperatorTypeGreaterThanThreshold, ScalingAdjustment: new(int32(1)), ScalingAdjustmentType: types.ScalingAdjustmentTypeChangeInCapacity,
+	})
+	must(d.t, err)
+	return id
 }
 
 func must(t testing.TB, err error) {

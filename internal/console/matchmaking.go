@@ -1,12 +1,13 @@
 package console
 
 import (
-	"math"
+	"cmp"
 	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
+	"github.com/matchyard/matchyard/internal/flexmatch"
 	"github.com/matchyard/matchyard/internal/matchmaking"
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -23,6 +24,14 @@ func (s *Server) matchmakers(r *http.Request) (any, error) {
 		Timeout    int64  `json:"timeout"` // seconds
 		Waiting    int64  `json:"waiting"`
 		Held       int64  `json:"held"`
+
+		// Of the last hour, at most of its latest 200 tickets.
+		Ended     int        `json:"ended"`
+		Matched   int        `json:"matched"`
+		P50       int64      `json:"p50"` // milliseconds
+		Accepts   Acceptance `json:"accepts"`
+		Attribute string     `json:"attribute"`
+		Spread    float64    `json:"spread"`
 	}
 	lines := []line{}
 	if s.Matchmaking == nil {
@@ -31,10 +40,25 @@ func (s *Server) matchmakers(r *http.Request) (any, error) {
 	err := s.DB.Read(r.Context(), func(tx *store.Tx) error {
 		lines = []line{}
 		list, err := s.Matchmaking.LinesTx(tx)
-		for _, m := range list {
-			lines = append(lines, line{m.Name, m.RuleSet, m.Standalone, m.Acceptance, int64(m.Timeout / time.Second), m.Waiting, m.Held})
+		if err != nil {
+			return err
 		}
-		return err
+		for _, m := range list {
+			l := line{Name: m.Name, RuleSet: m.RuleSet, Standalone: m.Standalone, Acceptance: m.Acceptance, Timeout: int64(m.Timeout / time.Second), Waiting: m.Waiting, Held: m.Held}
+			tickets, err := s.Matchmaking.TicketsTx(tx, m.Name, tx.Now.Add(-time.Hour).UnixMilli(), listedTickets)
+			if err != nil {
+				return err
+			}
+			v := matchmakerView(tickets, time.Hour, tx.NowMs(), s.Home.Region, nil)
+			l.Ended, l.P50, l.Accepts, l.Attribute, l.Spread = v.Ended, v.P50, v.Accepts, v.Quality.Attribute, v.Quality.Spread.Mean
+			for _, o := range v.Outcomes {
+				if o.Name == "COMPLETED" {
+					l.Matched = o.Count
+				}
+			}
+			lines = append(lines, l)
+		}
+		return nil
 	})
 	return map[string]any{"matchmakers": lines}, err
 }
@@ -53,11 +77,11 @@ type MatchmakerView struct {
 	Ages     []Bin        `json:"ages"`  // seconds, of those that wait
 	Waits    []Bin        `json:"waits"` // seconds, of those that were completed
 	Outcomes []Tally      `json:"outcomes"`
+	Reasons  []Tally      `json:"reasons"` // of those that were not completed
 	Sizes    []Tally      `json:"sizes"`   // players of a match
 	Over     []WaitPoint  `json:"over"`    // waits over the time
-	Measure  string       `json:"measure"` // the number attribute that matches are judged by; "" for none
-	Spreads  []Bin        `json:"spreads"` // of matches: greatest less least of that number
-	Spread   float64      `json:"spread"`  // their mean
+	Accepts  Acceptance   `json:"accepts"`
+	Quality  Quality      `json:"quality"`
 	Tickets  []TicketLine `json:"tickets"`
 }
 
@@ -82,9 +106,9 @@ type TicketLine struct {
 }
 
 const (
-	mostTickets  = 5000 // that figures are made of
-	shownTickets = 300
-	waitParts    = 60
+	mostTickets   = 5000 // that figures are made of
+	listedTickets = 200  // that a line of the list is made of
+	shownTickets  = 300
 )
 
 func (s *Server) matchmaker(r *http.Request) (any, error) {
@@ -101,11 +125,19 @@ func (s *Server) matchmaker(r *http.Request) (any, error) {
 	}
 	var tickets []matchmaking.Seen
 	var now int64
-	var rules string
+	var ruleSet, body string
+	var asks bool
 	err = s.DB.Read(r.Context(), func(tx *store.Tx) (err error) {
 		now = tx.NowMs()
-		if rules, _, err = s.Matchmaking.RuleSetBodyTx(tx, name); err != nil {
+		if ruleSet, body, err = s.Matchmaking.RuleSetBodyTx(tx, name); err != nil {
 			return err
+		}
+		lines, err := s.Matchmaking.LinesTx(tx)
+		if err != nil {
+			return err
+		}
+		for _, l := range lines {
+			asks = asks || l.Name == name && l.Acceptance
 		}
 		tickets, err = s.Matchmaking.TicketsTx(tx, name, tx.Now.Add(-span).UnixMilli(), mostTickets)
 		return err
@@ -113,20 +145,21 @@ func (s *Server) matchmaker(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := matchmakerView(tickets, span, now)
-	v.Name, v.RuleSet = name, rules
+	rules, _ := flexmatch.Parse(body) // it was valid when it came
+	v := matchmakerView(tickets, span, now, s.Home.Region, rules)
+	v.Name, v.RuleSet, v.Accepts.Asked = name, ruleSet, asks
 	return v, nil
 }
 
-func matchmakerView(tickets []matchmaking.Seen, span time.Duration, now int64) MatchmakerView {
+func matchmakerView(tickets []matchmaking.Seen, span time.Duration, now int64, home string, rules *flexmatch.RuleSet) MatchmakerView {
 	v := MatchmakerView{Span: int64(span / time.Second), Tickets: []TicketLine{}}
-	outcomes, matches := map[string]int{}, map[string][]types.Player{}
+	outcomes, reasons, matches := map[string]int{}, map[string]int{}, map[string][]matchmaking.Seen{}
 	var ages, waits []float64
 	var took []int64
-	part := span.Milliseconds() / waitParts
-	over := make([]WaitPoint, waitParts)
+	parts := partsOf(span, now)
+	over := make([]WaitPoint, len(parts))
 	for i := range over {
-		over[i].At = now - span.Milliseconds() + int64(i)*part
+		over[i].At = parts[i]
 	}
 	shown := 0
 	for i, t := range tickets {
@@ -147,8 +180,9 @@ func matchmakerView(tickets []matchmaking.Seen, span time.Duration, now int64) M
 		}
 		v.Ended++
 		outcomes[string(t.Status)]++
-		p := &over[min(max(int((t.EndedAt-over[0].At)/max(part, 1)), 0), waitParts-1)]
+		p := &over[partOf(parts, t.EndedAt)]
 		if t.Status != "COMPLETED" {
+			reasons[cmp.Or(t.Reason, string(t.Status))]++
 			p.Failed++
 			continue
 		}
@@ -156,7 +190,7 @@ func matchmakerView(tickets []matchmaking.Seen, span time.Duration, now int64) M
 		p.Wait += float64(t.EndedAt-t.StartedAt) / 1000
 		took = append(took, t.EndedAt-t.StartedAt)
 		waits = append(waits, float64(t.EndedAt-t.StartedAt)/1000)
-		matches[t.Match] = append(matches[t.Match], t.Players...)
+		matches[t.Match] = append(matches[t.Match], t)
 	}
 	for i := range over {
 		if over[i].Matched > 0 {
@@ -166,8 +200,8 @@ func matchmakerView(tickets []matchmaking.Seen, span time.Duration, now int64) M
 	v.Cut = v.Waiting+v.Held == mostTickets || v.Ended == mostTickets
 	v.Over = over
 	v.P50, v.P95 = at(sorted(took), .5), at(sorted(took), .95)
-	v.Outcomes, v.Sizes = tallies(outcomes), sizes(matches)
-	v.judge(matches)
+	v.Outcomes, v.Reasons, v.Sizes = tallies(outcomes), tallies(reasons), sizes(matches)
+	v.Accepts, v.Quality = acceptanceOf(tickets), qualityOf(matches, home, rules)
 	v.Ages, v.Waits = bins(ages, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600), bins(waits, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
 	return v
 }
@@ -178,43 +212,6 @@ func playerIDs(players []types.Player) []string {
 		ids[i] = deref(p.PlayerId)
 	}
 	return ids
-}
-
-// judge measures how even matches are, by the attribute skill or, where players have none, by
-// the number that most of them have.
-func (v *MatchmakerView) judge(matches map[string][]types.Player) {
-	have := map[string]int{}
-	for _, players := range matches {
-		for _, p := range players {
-			for name, a := range p.PlayerAttributes {
-				if a.N != nil {
-					have[name]++
-				}
-			}
-		}
-	}
-	for _, t := range tallies(have) {
-		if v.Measure == "" || t.Name == "skill" {
-			v.Measure = t.Name
-		}
-	}
-	var spreads []float64
-	for _, players := range matches {
-		least, most := math.Inf(1), math.Inf(-1)
-		for _, p := range players {
-			if n := p.PlayerAttributes[v.Measure].N; n != nil {
-				least, most = min(least, *n), max(most, *n)
-			}
-		}
-		if most >= least {
-			spreads = append(spreads, most-least)
-			v.Spread += most - least
-		}
-	}
-	if len(spreads) > 0 {
-		v.Spread /= float64(len(spreads))
-	}
-	v.Spreads = bins(spreads, 1, 5, 10, 20, 50, 100, 200, 400, 800)
 }
 
 // ticket tells why a ticket is where it is.

@@ -9,8 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
-
+	"github.com/matchyard/matchyard/internal/matchmaking"
 	"github.com/matchyard/matchyard/internal/placement"
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -46,11 +45,24 @@ type QueueView struct {
 	P95      int64      `json:"p95"`      //
 	P99      int64      `json:"p99"`      //
 	Outcomes []Tally    `json:"outcomes"` //
+	Lacked   []Tally    `json:"lacked"`   // by what those lacked that timed out or failed
+	Over     []Placed   `json:"over"`     // the time
 	Waits    []Bin      `json:"waits"`    // of fulfilled ones, in seconds
 	Places   []Tally    `json:"places"`
 	Regrets  []Bin      `json:"regrets"` // milliseconds more than the best location
 	Regret   float64    `json:"regret"`  // their mean
 	Wishes   []WishLine `json:"wishes"`
+}
+
+// Placed is how the placements fared that ended in a part of the time.
+type Placed struct {
+	At        int64 `json:"at"`
+	Fulfilled int   `json:"fulfilled"`
+	Other     int   `json:"other"`
+	P50       int64 `json:"p50"` // milliseconds of the fulfilled ones, as the next
+	P95       int64 `json:"p95"`
+
+	waits []int64
 }
 
 // Tally is how many there are of a kind.
@@ -78,6 +90,7 @@ type WishLine struct {
 	Ended    int64   `json:"ended"`
 	Latency  float64 `json:"latency"`
 	Best     float64 `json:"best"`
+	Lacked   string  `json:"lacked,omitempty"`
 }
 
 const (
@@ -109,12 +122,17 @@ func (s *Server) queue(r *http.Request) (any, error) {
 
 func queueView(name string, span time.Duration, wishes []placement.Wish, now int64) QueueView {
 	v := QueueView{Name: name, Span: int64(span / time.Second), Wishes: []WishLine{}}
-	outcomes, places := map[string]int{}, map[string]int{}
+	outcomes, places, lacked := map[string]int{}, map[string]int{}, map[string]int{}
+	over := partsOf(span, now)
+	v.Over = make([]Placed, len(over))
+	for i := range over {
+		v.Over[i].At = over[i]
+	}
 	var waits []int64
 	var regrets []float64
 	for i, w := range wishes {
 		if i < shownWishes || w.EndedAt != 0 && len(v.Wishes) < 2*shownWishes {
-			v.Wishes = append(v.Wishes, WishLine{w.ID, string(w.Status), w.Players, w.Location, w.Game, w.StartedAt, w.EndedAt, w.Latency, w.Best})
+			v.Wishes = append(v.Wishes, WishLine{w.ID, string(w.Status), w.Players, w.Location, w.Game, w.StartedAt, w.EndedAt, w.Latency, w.Best, w.Lacked})
 		}
 		if w.EndedAt == 0 {
 			v.Waiting++
@@ -123,9 +141,16 @@ func queueView(name string, span time.Duration, wishes []placement.Wish, now int
 		}
 		v.Ended++
 		outcomes[string(w.Status)]++
-		if w.Status == "FULFILLED" {
+		if w.Lacked != "" {
+			lacked[w.Lacked]++
+		}
+		if o := &v.Over[partOf(over, w.EndedAt)]; w.Status == "FULFILLED" {
 			waits = append(waits, w.EndedAt-w.StartedAt)
 			places[w.Location]++
+			o.Fulfilled++
+			o.waits = append(o.waits, w.EndedAt-w.StartedAt)
+		} else {
+			o.Other++
 		}
 		if w.Best > 0 {
 			regrets = append(regrets, w.Latency-w.Best)
@@ -135,7 +160,12 @@ func queueView(name string, span time.Duration, wishes []placement.Wish, now int
 	v.Cut = v.Waiting == mostWishes || v.Ended == mostWishes
 	slices.Sort(waits)
 	v.P50, v.P95, v.P99 = at(waits, .5), at(waits, .95), at(waits, .99)
-	v.Outcomes, v.Places = tallies(outcomes), tallies(places)
+	for i := range v.Over {
+		o := &v.Over[i]
+		slices.Sort(o.waits)
+		o.P50, o.P95 = at(o.waits, .5), at(o.waits, .95)
+	}
+	v.Outcomes, v.Places, v.Lacked = tallies(outcomes), tallies(places), tallies(lacked)
 	secs := make([]float64, len(waits))
 	for i, w := range waits {
 		secs[i] = float64(w) / 1000
@@ -148,8 +178,29 @@ func queueView(name string, span time.Duration, wishes []placement.Wish, now int
 	return v
 }
 
+// timeParts is how many points a line over a chosen time has.
+const timeParts = 60
+
+// partsOf are the beginnings of the equal parts of a time that ends now.
+func partsOf(span time.Duration, now int64) []int64 {
+	parts := make([]int64, timeParts)
+	for i := range parts {
+		parts[i] = now - span.Milliseconds() + int64(i)*span.Milliseconds()/timeParts
+	}
+	return parts
+}
+
+// partOf is the part that an instant is in, or is nearest to.
+func partOf(parts []int64, ms int64) int {
+	i, found := slices.BinarySearch(parts, ms)
+	if !found {
+		i--
+	}
+	return min(max(i, 0), len(parts)-1)
+}
+
 // at is the value below or at which a share of a sorted list is.
-func at(sorted []int64, share float64) int64 {
+func at[N int64 | float64](sorted []N, share float64) N {
 	if len(sorted) == 0 {
 		return 0
 	}
@@ -202,10 +253,14 @@ func sorted(list []int64) []int64 {
 }
 
 // sizes counts matches by how many players they have, the smallest first.
-func sizes(matches map[string][]types.Player) []Tally {
+func sizes(matches map[string][]matchmaking.Seen) []Tally {
 	by := map[int]int{}
-	for _, players := range matches {
-		by[len(players)]++
+	for _, tickets := range matches {
+		n := 0
+		for _, t := range tickets {
+			n += len(t.Players)
+		}
+		by[n]++
 	}
 	list := make([]Tally, 0, len(by))
 	for _, n := range slices.Sorted(maps.Keys(by)) {

@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/smithy-go"
 
 	"github.com/matchyard/matchyard/internal/access"
@@ -25,6 +24,7 @@ import (
 	"github.com/matchyard/matchyard/internal/host"
 	"github.com/matchyard/matchyard/internal/matchmaking"
 	"github.com/matchyard/matchyard/internal/placement"
+	"github.com/matchyard/matchyard/internal/scaling"
 	"github.com/matchyard/matchyard/internal/session"
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -42,9 +42,7 @@ type Server struct {
 
 	Hosts       *host.Service        // nil: no managed fleets
 	Matchmaking *matchmaking.Service // nil: no matchmaking
-
-	// Policies shows the scaling policies of a fleet; nil: there are none.
-	Policies func(ctx context.Context, in *gamelift.DescribeScalingPoliciesInput) (*gamelift.DescribeScalingPoliciesOutput, error)
+	Scaling     *scaling.Service     // nil: no scaling policies, and no history of capacity
 
 	// Dev says that anybody may change things, as on the rest of a development server. Else
 	// who changes something signs in with one of Keys, and Authorize says whether its policy
@@ -111,6 +109,8 @@ func (s *Server) Handler() http.Handler {
 	read("fleets", s.fleets)
 	read("fleet", s.fleet)
 	read("racks", s.racks)
+	read("capacity", s.capacity)
+	read("fleet/events", s.fleetEvents)
 	read("sessions", s.sessions)
 	read("timeline", s.timeline)
 	read("game", s.game)

@@ -46,8 +46,10 @@ type Seen struct {
 	Status    types.MatchmakingConfigurationStatus
 	Reason    string
 	Players   []types.Player
+	Teams     []string // of the players, "" for none
 	Backfill  bool
 	Match     string
+	Game      string // ARN of the game session of a completed one
 	StartedAt int64 // epoch milliseconds
 	EndedAt   int64 // 0: it has not
 }
@@ -73,7 +75,13 @@ func (s *Service) TicketsTx(tx *store.Tx, name string, since int64, most int) (l
 	for _, t := range append(live, ended...) {
 		v := Seen{
 			ID: t.ID, Status: t.Status, Reason: t.Reason, Backfill: t.Backfill, Match: t.MatchID,
-			StartedAt: t.Start.UnixMilli(), Players: t.wire,
+			StartedAt: t.Start.UnixMilli(), Players: t.wire, Teams: make([]string, len(t.Players)),
+		}
+		for i, p := range t.Players {
+			v.Teams[i] = p.Team
+		}
+		if t.connection != nil {
+			v.Game = t.connection.Game
 		}
 		if !t.End.IsZero() {
 			v.EndedAt = t.End.UnixMilli()

@@ -2,6 +2,7 @@ package placement
 
 import (
 	"encoding/json"
+	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
@@ -66,6 +67,9 @@ type Wish struct {
 	// Of one with players' latencies: the mean of what they measured to where they went, and
 	// to the place that would have been best for them all. 0 both when not known.
 	Latency, Best float64
+
+	// Lacked is, of one that timed out or failed, what it lacked at its last look.
+	Lacked string
 }
 
 // WishesTx are placements of a queue: those that are pending, longest waiting first, and then
@@ -90,10 +94,14 @@ func (s *Service) WishesTx(tx *store.Tx, queue string, since int64, most int) (l
 	if err != nil {
 		return nil, err
 	}
+	lacked, err := lackedBy(tx, all)
+	if err != nil {
+		return nil, err
+	}
 	for _, p := range all {
 		w := Wish{
 			ID: p.id, Status: p.status.model(), Players: int64(p.players), Maximum: int64(p.maximum), StartedAt: p.startedAt,
-			Latency: regrets[p.key].got, Best: regrets[p.key].best,
+			Latency: regrets[p.key].got, Best: regrets[p.key].best, Lacked: lacked[p.key],
 		}
 		if p.location != nil {
 			w.Location = *p.location
@@ -107,6 +115,54 @@ func (s *Service) WishesTx(tx *store.Tx, queue string, since int64, most int) (l
 		list = append(list, w)
 	}
 	return list, nil
+}
+
+// lackedBy reads what those lacked that timed out or failed.
+func lackedBy(tx *store.Tx, list []placement) (map[store.Key]string, error) {
+	var keys []int64
+	for _, p := range list {
+		if p.status == timedOut || p.status == failed {
+			keys = append(keys, int64(p.key))
+		}
+	}
+	texts, err := textsOf(tx, keys)
+	if err != nil {
+		return nil, err
+	}
+	lacked := make(map[store.Key]string, len(keys))
+	for key, t := range texts {
+		if lacked[key], err = t.trace.lacked(); err != nil {
+			return nil, err
+		}
+	}
+	return lacked, nil
+}
+
+// lacked is why no game session came of it, in words that do not tell more than kinds apart.
+func (t *trace) lacked() (string, error) {
+	if len(t.Attempts) > 0 {
+		return "an activation: game sessions that were started did not become ACTIVE", nil
+	}
+	if len(t.Passes) == 0 {
+		return "a look: it ended before its turn", nil
+	}
+	var last Pass
+	if err := json.Unmarshal(t.Passes[len(t.Passes)-1], &last); err != nil {
+		return "", err
+	}
+	for _, e := range last.Excluded {
+		if e.Free > 0 {
+			return "a place it may use: processes were free only where its latencies or the queue's filter forbid", nil
+		}
+	}
+	if len(last.Candidates) == 0 {
+		return "a destination with an ACTIVE location", nil
+	}
+	where := last.Candidates[0].Location
+	if n := len(last.Candidates) + last.MoreCandidates; n > 1 {
+		where += " and " + strconv.Itoa(n-1) + " more"
+	}
+	return "a free process in " + where, nil
 }
 
 type regret struct{ got, best float64 }

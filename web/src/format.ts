@@ -6,15 +6,52 @@ export const f1 = (v: number) => tenth.format(v);
 
 const pad = (v: number, l = 2) => String(v).padStart(l, "0");
 
+// Times are shown in the zone of who looks or, when that was chosen, in UTC. The choice is the
+// browser's: a link shows each reader their own.
+let utc = false;
+try { utc = localStorage.getItem("matchyard.zone") === "utc"; } catch { /* no storage: local */ }
+
+export const isUtc = () => utc;
+export function setUtc(on: boolean) {
+  utc = on;
+  try { localStorage.setItem("matchyard.zone", on ? "utc" : "local"); } catch { /* for this visit, then */ }
+}
+export const zoneName = () => (utc ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone || "local");
+
+const zoned = (ms: number) => {
+  const d = new Date(ms);
+  return utc
+    ? { day: `${d.getUTCFullYear()}-${pad(d.getUTCMonth() + 1)}-${pad(d.getUTCDate())}`, h: d.getUTCHours(), m: d.getUTCMinutes(), s: d.getUTCSeconds() }
+    : { day: `${d.getFullYear()}-${pad(d.getMonth() + 1)}-${pad(d.getDate())}`, h: d.getHours(), m: d.getMinutes(), s: d.getSeconds() };
+};
+
 // clock is the time of day, with the date when it is not today's.
 export function clock(ms: number, now = Date.now()): string {
   if (!ms) return "–";
-  const d = new Date(ms);
-  const time = `${pad(d.getHours())}:${pad(d.getMinutes())}:${pad(d.getSeconds())}`;
-  return new Date(now).toDateString() === d.toDateString() ? time : `${d.getFullYear()}-${pad(d.getMonth() + 1)}-${pad(d.getDate())} ${time}`;
+  const t = zoned(ms);
+  const time = `${pad(t.h)}:${pad(t.m)}:${pad(t.s)}`;
+  return zoned(now).day === t.day ? time : `${t.day} ${time}`;
+}
+
+// tick is the time of day at an axis: without seconds where they say nothing, and with the
+// day at midnight.
+export function tick(ms: number, exact = false): string {
+  const t = zoned(ms);
+  if (!exact && !t.h && !t.m && !t.s) return t.day.slice(5);
+  return `${pad(t.h)}:${pad(t.m)}${exact || t.s ? ":" + pad(t.s) : ""}`;
 }
 
 export function iso(ms: number): string { return ms ? new Date(ms).toISOString() : ""; }
+
+// ago is how long something is past, in one unit.
+export function ago(ms: number, now: number): string {
+  if (!ms) return "–";
+  const s = Math.max(0, Math.round((now - ms) / 1000));
+  if (s < 60) return `${s} s ago`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ago`;
+  if (s < 2 * 86400) return `${Math.floor(s / 3600)} h ago`;
+  return `${Math.floor(s / 86400)} d ago`;
+}
 
 export function span(ms: number): string {
   if (ms < 0) return "–";

@@ -1,6 +1,7 @@
 import { render } from "preact";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { post, visit as readVisit, watch, type Sample, type Visit } from "./api";
+import { isUtc, setUtc, zoneName } from "./format";
 import { link, useRoute, type Route } from "./route";
 import { Context, message } from "./ui";
 import { Overview } from "./screens/overview";
@@ -29,7 +30,7 @@ const menu: [string, string, string[]][] = [
 function Screen(p: { route: Route }) {
   const { route } = p;
   switch (route.screen) {
-    case "overview": return <Overview />;
+    case "overview": return <Overview route={route} />;
     case "fleets": return <Fleets />;
     case "fleet": return <Fleet key={route.id} route={route} />;
     case "sessions": return <Sessions route={route} />;
@@ -55,6 +56,7 @@ function App(p: { first: Visit }) {
   const [live, setLive] = useState(false);
   const [said, setSaid] = useState("");
   const [signing, setSigning] = useState(false);
+  const [zone, setZone] = useState(zoneName());
   const main = useRef<HTMLElement>(null);
   const opened = useRef(false);
   const timer = useRef(0);
@@ -88,13 +90,14 @@ function App(p: { first: Visit }) {
           <div class="foot">
             <span role="status">{live ? <span class="good">● live</span> : <span class="warn">○ connecting…</span>}</span>
             <span>{visit.region}</span>
+            <span>times in <button type="button" class="link" title="Change between the browser's zone and UTC" onClick={() => { setUtc(!isUtc()); setZone(zoneName()); }}>{zone}</button></span>
             {visit.dev ? <span>development server</span>
               : visit.key ? <span>signed in as <bdi>{visit.name || visit.key}</bdi> <button type="button" class="link" onClick={signOut}>Sign out</button></span>
               : <span>read only <button type="button" class="link" onClick={() => setSigning(true)}>Sign in</button></span>}
             <span class="clip" title={visit.version}>{visit.version}</span>
           </div>
         </header>
-        <main id="main" tabIndex={-1} ref={main}><Screen route={route} /></main>
+        <main id="main" tabIndex={-1} ref={main}><Screen key={zone} route={route} /></main>
       </div>
       {signing && <SignIn close={() => setSigning(false)} done={(v) => { setVisit(v); setSigning(false); say("Signed in"); }} />}
       <div aria-live="polite">{said && <div class="toast">{said}</div>}</div>

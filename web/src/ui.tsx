@@ -1,7 +1,7 @@
 import { createContext, type ComponentChildren } from "preact";
 import { useContext, useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, get, type Query, type Sample, type Visit } from "./api";
-import { quote, short } from "./format";
+import { clock, n, quote, short } from "./format";
 import { link } from "./route";
 
 export interface Shared {
@@ -123,6 +123,24 @@ export function PlayerLink(p: { id: string }) {
   return <a href={link("player", p.id)} title={p.id}><bdi>{p.id}</bdi></a>;
 }
 
+// When is an instant: the time of day, and the exact one for who points at it.
+export function When(p: { at: number; title?: string }) {
+  if (!p.at) return <span class="dim">–</span>;
+  const exact = new Date(p.at).toISOString();
+  return <time dateTime={exact} title={p.title ?? exact}>{clock(p.at)}</time>;
+}
+
+// Figures are a row of numbers, each with what it is and what it is to be seen against.
+export function Figures(p: { list: { n: string; label: string; note?: string; to?: string; tone?: string }[] }) {
+  return (
+    <div class="figures">
+      {p.list.map((f) => (
+        <div class="figure" key={f.label}><div class={`n ${f.tone ?? ""}`}>{f.to ? <a href={f.to}>{f.n}</a> : f.n}</div><div class="l">{f.label}</div><div class="d">{f.note || "\u00a0"}</div></div>
+      ))}
+    </div>
+  );
+}
+
 export interface Column<T> { name: string; width: string; num?: boolean; cell: (row: T) => ComponentChildren }
 
 const rowHeight = 30;
@@ -193,18 +211,19 @@ export function Rows<T>(p: {
 }
 
 // Bars is a histogram that a screen reader can read too.
-export function Bars(p: { bars: { name: string; count: number; tone?: string }[]; unit?: string; empty?: string }) {
+export function Bars(p: { bars: { name: string; count: number; tone?: string }[]; share?: boolean; all?: boolean; empty?: string }) {
+  const sum = p.bars.reduce((s, b) => s + b.count, 0);
   const most = Math.max(1, ...p.bars.map((b) => b.count));
   if (!p.bars.some((b) => b.count > 0)) return <Empty>{p.empty ?? "Nothing yet."}</Empty>;
   const first = p.bars.findIndex((b) => b.count > 0);
   const last = p.bars.findLastIndex((b) => b.count > 0);
   return (
     <div class="bars" role="list">
-      {p.bars.slice(Math.max(0, first - 1), last + 2).map((b) => (
+      {(p.all ? p.bars : p.bars.slice(Math.max(0, first - 1), last + 2)).map((b) => (
         <div role="listitem" key={b.name} style={{ display: "contents" }}>
           <span class="dim">{b.name}</span>
-          <span><span class="bar" style={{ display: "block", width: `${(100 * b.count) / most}%`, background: b.tone }} /></span>
-          <span>{b.count}</span>
+          <span>{b.count > 0 && <span class="bar" style={{ display: "block", width: `${(100 * b.count) / most}%`, background: b.tone }} />}</span>
+          <span class={`num ${b.count ? "" : "dim"}`}>{n(b.count)}{p.share && <span class="dim"> {Math.round((100 * b.count) / sum)} %</span>}</span>
         </div>
       ))}
     </div>
@@ -212,7 +231,8 @@ export function Bars(p: { bars: { name: string; count: number; tone?: string }[]
 }
 
 export function binName(from: number, to: number, unit: string): string {
-  return to ? `${from}–${to} ${unit}` : `from ${from} ${unit}`;
+  const v = (x: number) => (x >= 10000 ? n(x) : String(Math.round(x * 1000) / 1000));
+  return `${to ? `${v(from)}–${v(to)}` : `from ${v(from)}`}${unit && " " + unit}`;
 }
 
 export function SpanPicker(p: { value: number; set: (v: number) => void }) {

@@ -1,9 +1,9 @@
 import { useEffect, useState } from "preact/hooks";
 import { get, type Sample } from "../api";
-import { bytes, clock, f1, iso, n } from "../format";
-import { link } from "../route";
+import { ago, bytes, f1, n, span } from "../format";
+import { change, link, type Route } from "../route";
 import { Plot } from "../plot";
-import { Cli, Empty, Failed, FleetLink, Head, Panel, Status, useData, useShared } from "../ui";
+import { Cli, Copy, Empty, Failed, Figures, FleetLink, Head, Panel, Status, When, useData, useShared } from "../ui";
 
 export interface FleetLine {
   id: string; arn: string; name: string; status: string; type: string; created: number; computes: number; processes: number;
@@ -33,34 +33,36 @@ function useSamples(day: boolean): Sample[] {
   return list;
 }
 
-export function Overview() {
+export function Overview(p: { route: Route }) {
   const { latest } = useShared();
   const { data, error } = useData<View>("overview", {}, 5000);
-  const [day, setDay] = useState(false);
+  const day = p.route.query.get("span") === "day";
   const samples = useSamples(day);
   const now = latest ?? samples[samples.length - 1];
   const at = samples.map((s) => s.at);
-  const marks = (data?.changes ?? []).map((c) => ({ at: c.at, text: c.what }));
+  const names = new Map((data?.fleets ?? []).map((f) => [f.id, f.name]));
+  const marks = (data?.changes ?? []).map((c) => ({ at: c.at, text: `${names.get(c.on) || c.who || c.on}: ${c.what}, ${plain(c.text, c.on)}` }));
   const hosts = data?.hosts ?? [];
   return (
     <>
       <Head title="Overview">
         <label class="row dim">Time
-          <select value={day ? "day" : "now"} onChange={(e) => setDay(e.currentTarget.value === "day")}>
+          <select value={day ? "day" : "now"} onChange={(e) => change(p.route, { span: e.currentTarget.value === "day" ? "day" : undefined })}>
             <option value="now">10 minutes</option><option value="day">1 day</option>
           </select>
         </label>
       </Head>
       <Failed error={error} />
       <div class="grid">
-        <div class="figures">
-          <Figure n={now?.players} label="players" note={now && `${n(now.seats)} seats free`} />
-          <Figure n={now?.sessions} label="game sessions" note={now && (now.activating ? `${n(now.activating)} activating` : "active")} to={link("sessions", "", { status: "ACTIVE" })} />
-          <Figure n={now?.free} label="free processes" note={now && `of ${n(now.processes)}`} />
-          <Figure n={hosts.length || now?.computes} label={hosts.length ? "hosts" : "computes"} note={hosts.length ? `${hosts.filter((h) => h.connected).length} connected` : "registered"} />
-          <Figure n={now?.requests} label="API requests/s" note={now && (now.errors ? `${f1(now.errors)} errors/s` : "no errors")} />
-          <Figure n={now?.p99 || undefined} label="p99, ms" note="of API answers" />
-        </div>
+        <Figures list={[
+          { n: count(now?.players), label: "players", note: now && `${n(now.seats)} seats free` },
+          { n: count(now?.sessions), label: "game sessions", note: now && (now.activating ? `${n(now.activating)} activating` : "active"), to: link("sessions", "", { status: "ACTIVE" }) },
+          { n: count(now?.free), label: "free processes", note: now && `of ${n(now.processes)}`, tone: now && now.processes > 0 && now.free === 0 ? "bad" : "" },
+          { n: count(hosts.length || now?.computes), label: hosts.length ? "hosts" : "computes", note: hosts.length ? `${hosts.filter((h) => h.connected).length} connected, ${n(now?.computes ?? 0)} computes` : "registered" },
+          { n: count(now?.requests), label: "API requests/s", note: now && (now.errors ? `${f1(now.errors)} errors/s` : "no errors") },
+          { n: now?.p99 ? span(now.p99) : "–", label: "p99", note: "time of API answers" },
+        ]} />
+        {data?.fleets.length === 0 && <Begin />}
         {data && data.problems.length > 0 && (
           <Panel title="To look at"><ul class="problems">{data.problems.map((p) => <li key={p.text}><a href={p.link}><bdi>{p.text}</bdi></a></li>)}</ul></Panel>
         )}
@@ -79,24 +81,32 @@ export function Overview() {
         <Panel title="Time of API answers" size="s6"><Plot label="99th percentile of the time of API answers, milliseconds" at={at} marks={marks} lines={[
           { name: "p99, ms", values: samples.map((s) => s.p99 || null), color: "--c2" },
         ]} /></Panel>
-        <Panel title={`Fleets${data ? ` (${data.fleets.length})` : ""}`} size="s8"><FleetTable fleets={data?.fleets} /></Panel>
-        <Panel title="What changed in the last hour" size="s4">
-          {data && <ChangeList changes={data.changes} fleets />}
-        </Panel>
-        {hosts.length > 0 && <Panel title="Hosts"><HostTable hosts={hosts} /></Panel>}
+        <div class="s8 column">
+          <Panel title={`Fleets${data?.fleets.length ? ` (${n(data.fleets.length)})` : ""}`}><FleetTable fleets={data?.fleets} /></Panel>
+          {hosts.length > 0 && <Panel title="Hosts"><HostTable hosts={hosts} /></Panel>}
+        </div>
+        <Panel title="What changed in the last hour" size="s4">{data && <ChangeList changes={data.changes} names={names} />}</Panel>
       </div>
     </>
   );
 }
 
-function Figure(p: { n?: number; label: string; note?: string; to?: string }) {
-  const value = p.n === undefined ? "–" : p.n < 10 && p.n % 1 ? f1(p.n) : n(p.n);
+const count = (v?: number) => (v === undefined ? "–" : v < 10 && v % 1 ? f1(v) : n(v));
+
+// Begin says what to do on a server that has nothing yet.
+function Begin() {
+  const { visit } = useShared();
+  const aws = (text: string) => `aws gamelift ${text} --endpoint-url ${visit.endpoint} --region ${visit.region}`;
+  const steps: [string, string][] = [
+    ["Name the place where your game servers run", aws("create-location --location-name custom-home")],
+    ["Make a fleet for computers of your own", aws("create-fleet --name arena --compute-type ANYWHERE --locations Location=custom-home")],
+    ["Register one, then start a game server on it", aws("register-compute --fleet-id FLEET --compute-name this-machine --ip-address 127.0.0.1 --location custom-home")],
+  ];
   return (
-    <div class="figure">
-      <div class="n">{p.to ? <a href={p.to}>{value}</a> : value}</div>
-      <div class="l">{p.label}</div>
-      <div class="d">{p.note ?? " "}</div>
-    </div>
+    <Panel title="Nothing runs yet">
+      <ol class="steps">{steps.map(([what, text]) => <li key={what}>{what} <Copy small text={text} label="Copy" done="Copied the AWS CLI command" /><pre tabIndex={0}>{text}</pre></li>)}</ol>
+      <p class="dim" style={{ margin: "8px 0 0" }}>Or see one run: <code>matchyard demo --keep</code> starts a server, a game server and players. Managed fleets begin with <code>aws gamelift upload-build</code>.</p>
+    </Panel>
   );
 }
 
@@ -128,31 +138,35 @@ export function Share(p: { part: number; of: number }) {
   return <span class="row nowrap"><meter min={0} max={p.of} value={p.part} aria-label={`${p.part} of ${p.of}`} style={{ width: "36px" }} />{Math.round((100 * p.part) / p.of)} %</span>;
 }
 
-export function ChangeList(p: { changes: Change[]; fleets?: boolean }) {
+// plain is the text of an event without what is known where it is shown.
+export function plain(text: string, fleet: string): string {
+  const short = text.replaceAll(`Fleet ${fleet} `, "").replaceAll(` of fleet ${fleet}`, "").replaceAll(`fleet ${fleet}`, "the fleet");
+  return short.charAt(0).toUpperCase() + short.slice(1);
+}
+
+export function ChangeList(p: { changes: Change[]; names: Map<string, string> }) {
   if (!p.changes.length) return <Empty>Nothing changed.</Empty>;
   const sorted = [...p.changes].sort((a, b) => b.at - a.at);
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label="Changes">
-      <table>
-        <thead class="sr"><tr><th scope="col">Time</th><th scope="col">What</th></tr></thead>
-        <tbody>{sorted.map((c, i) => (
-          <tr key={i}><td class="dim nowrap"><time dateTime={iso(c.at)}>{clock(c.at)}</time></td>
-            <td><b>{c.what}</b>{c.times > 1 && ` ×${c.times}`} {p.fleets && (c.kind === "fleet" ? <FleetLink id={c.on} /> : <span class="dim">{c.who} {c.on}</span>)}<br /><span class="dim"><bdi>{c.text}</bdi></span></td></tr>
-        ))}</tbody>
-      </table>
+      <ul class="feed">{sorted.map((c, i) => (
+        <li key={i}><When at={c.at} /><div><b>{c.what}</b>{c.times > 1 && <span class="dim"> ×{c.times}</span>} {c.kind === "fleet" ? <FleetLink id={c.on} name={p.names.get(c.on)} /> : <span class="dim"><bdi>{c.who}</bdi> <bdi>{c.on}</bdi></span>}
+          <div class="dim"><bdi>{plain(c.text, c.on)}</bdi></div></div></li>
+      ))}</ul>
     </div>
   );
 }
 
 export function HostTable(p: { hosts: HostLine[] }) {
+  const { visit } = useShared();
   if (!p.hosts.length) return <Empty>No host agent has joined.</Empty>;
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label="Hosts">
       <table>
-        <thead><tr><th scope="col">Host</th><th scope="col">State</th><th scope="col">Location</th><th scope="col">Instances</th><th scope="col">CPU</th><th scope="col">Memory</th><th scope="col">Agent</th><th scope="col">Seen</th></tr></thead>
+        <thead><tr><th scope="col">Host</th><th scope="col">State</th><th scope="col">Location</th><th scope="col">Instances</th><th scope="col" class="num">CPU</th><th scope="col">Memory</th><th scope="col">Agent</th><th scope="col">Seen</th></tr></thead>
         <tbody>{p.hosts.map((h) => (
           <tr key={h.name}><td><bdi>{h.name}</bdi><br /><span class="dim">{h.address}</span></td><td><Status of={h.lost ? "LOST" : h.draining ? "DRAINING" : h.connected ? "ACTIVE" : "AWAY"} /></td><td>{h.location}</td>
-            <td><Share part={h.used} of={h.capacity} /></td><td>{Math.round(h.cpu * 100)} %</td><td>{bytes(h.memory)} of {bytes(h.memoryOf)}</td><td>{h.version} {h.os}</td><td>{clock(h.seen)}</td></tr>
+            <td class="nowrap">{n(h.used)} of {n(h.capacity)}</td><td class="num">{Math.round(h.cpu * 100)} %</td><td class="nowrap">{bytes(h.memory)} of {bytes(h.memoryOf)}</td><td>{h.version} {h.os}</td><td class="nowrap" title={new Date(h.seen).toISOString()}>{ago(h.seen, visit.now + performance.now())}</td></tr>
         ))}</tbody>
       </table>
     </div>

@@ -1,6 +1,7 @@
 import { clock, f1, n, span } from "../format";
+import { Plot } from "../plot";
 import { change, link, type Route } from "../route";
-import { Bars, Cli, Copy, Empty, Failed, GameLink, Head, Panel, SpanPicker, Status, binName, useData } from "../ui";
+import { Bars, Cli, Copy, Empty, Failed, Figures, GameLink, Head, Panel, SpanPicker, Status, When, binName, useData, useShared } from "../ui";
 
 interface QueueLine { name: string; timeout: number; destinations: string[]; waiting: number }
 
@@ -40,17 +41,24 @@ export function Find(p: { screen: string; label: string }) {
 
 interface Bin { from: number; to: number; count: number }
 interface Tally { name: string; count: number }
-interface Wish { id: string; status: string; players: number; location: string; game: string; started: number; ended: number; latency: number; best: number }
+interface Wish { id: string; status: string; players: number; location: string; game: string; started: number; ended: number; latency: number; best: number; lacked?: string }
 interface View {
   name: string; waiting: number; oldest: number; ended: number; cut: boolean; p50: number; p95: number; p99: number;
-  outcomes: Tally[]; waits: Bin[]; places: Tally[]; regrets: Bin[]; regret: number; wishes: Wish[];
+  outcomes: Tally[]; lacked: Tally[]; waits: Bin[]; places: Tally[]; regrets: Bin[]; regret: number; wishes: Wish[];
+  over: { at: number; fulfilled: number; other: number; p50: number; p95: number }[];
 }
+
+const count = (list: Tally[], name: string) => list.find((o) => o.name === name)?.count ?? 0;
+const ms = (v: number, data: View) => (count(data.outcomes, "FULFILLED") ? span(v) : "–");
 
 export function Queue(p: { route: Route }) {
   const name = p.route.id;
   const length = Number(p.route.query.get("span")) || 3600;
   const { data, error } = useData<View>("queue", { name, span: length }, 5000);
   const only = p.route.query.get("status") ?? "";
+  const { visit } = useShared();
+  const now = data ? data.over[data.over.length - 1].at + (length * 1000) / data.over.length : 0;
+  const range: [number, number] = [now - length * 1000, now];
   const wishes = data?.wishes.filter((w) => !only || w.status === only) ?? [];
   return (
     <>
@@ -61,23 +69,31 @@ export function Queue(p: { route: Route }) {
       <Failed error={error} />
       {data && (
         <div class="grid">
-          <div class="figures">
-            {([["waiting", n(data.waiting), data.waiting ? `oldest ${span(data.oldest)}` : "nobody"], ["ended", n(data.ended), data.cut ? "of the latest 5,000" : "in this time"],
-              ["p50", span(data.p50), "from start to fulfilled"], ["p95", span(data.p95), ""], ["p99", span(data.p99), ""], ["latency regret", `${f1(data.regret)} ms`, "mean over the best location"]] as [string, string, string][]).map(([l, v, d]) => (
-              <div class="figure" key={l}><div class="n">{v}</div><div class="l">{l}</div><div class="d">{d || " "}</div></div>
-            ))}
-          </div>
-          <Panel title="Outcomes" size="s3"><Bars bars={data.outcomes.map((o) => ({ name: o.name, count: o.count, tone: o.name === "FULFILLED" ? "var(--good)" : "var(--bad)" }))} /></Panel>
+          <Figures list={[
+            { n: n(data.waiting), label: "waiting", note: data.waiting ? `oldest ${span(data.oldest)}` : "nobody" },
+            { n: n(data.ended), label: "ended", note: data.cut ? "of the latest 5,000" : "in this time" },
+            { n: data.ended ? `${Math.round((100 * count(data.outcomes, "FULFILLED")) / data.ended)} %` : "–", label: "fulfilled", note: `${n(count(data.outcomes, "TIMED_OUT"))} timed out` },
+            { n: ms(data.p50, data), label: "p50", note: "from start to fulfilled" }, { n: ms(data.p95, data), label: "p95" }, { n: ms(data.p99, data), label: "p99" },
+            { n: data.regrets.some((b) => b.count) ? `${f1(data.regret)} ms` : "–", label: "latency regret", note: "mean over the best place" },
+          ]} />
+          <Panel title="Placement latency over time" size="s6"><Plot label="Time from start to fulfilled, seconds" range={range} at={data.over.map((o) => o.at)} lines={[
+            { name: "p50, s", values: data.over.map((o) => (o.fulfilled ? o.p50 / 1000 : null)), color: "--c1" }, { name: "p95, s", values: data.over.map((o) => (o.fulfilled ? o.p95 / 1000 : null)), color: "--c2" }]} /></Panel>
+          <Panel title="Placements that ended" size="s6"><Plot label="Placements that ended" whole range={range} at={data.over.map((o) => o.at)} lines={[
+            { name: "Fulfilled", values: data.over.map((o) => o.fulfilled), color: "--c3", fill: true }, { name: "Not", values: data.over.map((o) => o.other), color: "--c5" }]} /></Panel>
+          <Panel title="Outcomes" size="s3"><Bars share bars={data.outcomes.map((o) => ({ name: o.name, count: o.count, tone: o.name === "FULFILLED" ? "var(--good)" : "var(--bad)" }))} /></Panel>
           <Panel title="Time to be fulfilled" size="s3"><Bars bars={data.waits.map((b) => ({ name: binName(b.from, b.to, "s"), count: b.count }))} /></Panel>
-          <Panel title="Where to" size="s3"><Bars bars={data.places.map((o) => ({ name: o.name, count: o.count, tone: "var(--c3)" }))} /></Panel>
+          <Panel title="Where to" size="s3"><Bars share bars={data.places.map((o) => ({ name: o.name, count: o.count, tone: "var(--c3)" }))} /></Panel>
           <Panel title="Latency regret" size="s3"><Bars bars={data.regrets.map((b) => ({ name: binName(b.from, b.to, "ms"), count: b.count, tone: "var(--c2)" }))} empty="No players sent latencies." /></Panel>
+          {data.lacked.length > 0 && (
+            <Panel title="What those lacked that timed out or failed"><Bars share bars={data.lacked.map((o) => ({ name: o.name, count: o.count, tone: "var(--bad)" }))} /></Panel>
+          )}
           <Panel title="Placements" extra={<label class="row dim">Only <select value={only} onChange={(e) => change(p.route, { status: e.currentTarget.value || undefined })}><option value="">all</option>{["PENDING", "FULFILLED", "CANCELLED", "TIMED_OUT", "FAILED"].map((s) => <option key={s}>{s}</option>)}</select></label>}>
             {wishes.length === 0 ? <Empty>No placement in this time.</Empty> : (
               <div class="scroll" tabIndex={0} role="region" aria-label="Placements">
                 <table><thead><tr><th scope="col">Placement</th><th scope="col">Status</th><th scope="col" class="num">Players</th><th scope="col">Started</th><th scope="col" class="num">Took</th><th scope="col">Location</th><th scope="col" class="num">Latency</th><th scope="col">Game session</th><th scope="col"><span class="sr">Command</span></th></tr></thead>
                   <tbody>{wishes.map((w) => (
-                    <tr key={w.id}><td><a href={link("placement", w.id)}><bdi>{w.id}</bdi></a></td><td><Status of={w.status} /></td><td class="num">{w.players}</td><td>{clock(w.started)}</td><td class="num">{w.ended ? span(w.ended - w.started) : "waits"}</td>
-                      <td>{w.location}</td><td class="num">{w.best ? `${f1(w.latency)} (best ${f1(w.best)})` : "–"}</td><td>{w.game && <GameLink id={w.game} />}</td>
+                    <tr key={w.id}><td><a href={link("placement", w.id)}><bdi>{w.id}</bdi></a></td><td><Status of={w.status} />{w.lacked && <div class="dim">lacked {w.lacked}</div>}</td><td class="num">{w.players}</td><td><When at={w.started} /></td><td class="num nowrap">{w.ended ? span(w.ended - w.started) : `waits ${span(visit.now + performance.now() - w.started)}`}</td>
+                      <td class="nowrap">{w.location}</td><td class="num">{w.best ? `${f1(w.latency)} (best ${f1(w.best)})` : "–"}</td><td>{w.game && <GameLink id={w.game} />}</td>
                       <td><Cli command="describe-game-session-placement" args={[["placement-id", w.id]]} what="the placement" /></td></tr>
                   ))}</tbody></table>
               </div>
