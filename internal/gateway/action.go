@@ -14,6 +14,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/compute"
 	"github.com/matchyard/matchyard/internal/session"
+	"github.com/matchyard/matchyard/internal/trace"
 )
 
 // action carries one kind of request out. What it returns stands in the answer beside the
@@ -80,8 +81,36 @@ func (k *socket) handle(ctx context.Context, text []byte) {
 	}
 }
 
-// perform runs an action and makes its answer. A panic of ours costs the one request.
+// perform runs an action and makes its answer.
 func (k *socket) perform(ctx context.Context, a action, m inbound) (answer []byte, status int) {
+	if k.server.Trace == nil {
+		return k.guarded(ctx, a, m)
+	}
+	ctx, s := k.server.Trace.Start(ctx, "gateway."+m.Action, trace.Server)
+	defer s.End()
+	answer, status = k.guarded(ctx, a, m)
+	k.describe(s, m, status)
+	return answer, status
+}
+
+// describe says in its span what a message was and how it was answered.
+func (k *socket) describe(s trace.Span, m inbound, status int) {
+	if !s.On() {
+		return
+	}
+	for _, a := range k.names() {
+		s.Str("matchyard."+a.Key, a.Value.String())
+	}
+	s.Str("matchyard.game_session_id", m.GameSessionID)
+	s.Str("matchyard.request_id", m.RequestID)
+	s.Int("matchyard.status", status)
+	if status >= http.StatusInternalServerError {
+		s.Fail(http.StatusText(status))
+	}
+}
+
+// guarded carries a request out, of which a panic of ours costs only itself.
+func (k *socket) guarded(ctx context.Context, a action, m inbound) (answer []byte, status int) {
 	defer func() {
 		if v := recover(); v != nil {
 			answer, status = k.failed(ctx, m, fmt.Errorf("panic: %v\n%s", v, debug.Stack())), http.StatusInternalServerError

@@ -56,7 +56,7 @@ func newFarm(t *testing.T, db *store.DB, clock *storetest.Clock) *farm {
 	y.hosts = &host.Service{DB: db, Home: arn.Home{Region: "us-west-2", Account: "123456789012"}, Links: noLinks{}, Wall: time.Now}
 	y.build(db, func(s *gateway.Server) {
 		s.Hosts = y.hosts
-		s.PollEvery = 200 * time.Millisecond
+		s.PollEvery, s.TailEvery = 200*time.Millisecond, 200*time.Millisecond
 		y.hosts.Fleets, y.hosts.Computes, y.hosts.Sessions = y.fleets, y.computes, y.sessions
 	})
 	y.fleets.Builds = &build.Service{DB: db, Home: y.fleets.Home, Tags: y.fleets.Tags}

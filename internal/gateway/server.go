@@ -42,6 +42,9 @@ type Server struct {
 	HealthTimeout time.Duration
 	// PollEvery is how often inboxes are looked into without being told to. Default 20 s.
 	PollEvery time.Duration
+	// TailEvery is how often the agent is asked again for a log that somebody looks at, and who
+	// looks is checked. Default 10 s.
+	TailEvery time.Duration
 
 	// Dev accepts connections that carry no token.
 	Dev bool
@@ -81,6 +84,7 @@ type Server struct {
 const (
 	healthTimeout = 180 * time.Second
 	pollEvery     = 20 * time.Second
+	tailEvery     = 10 * time.Second
 
 	// handshakeTime is how long a handshake may take, and quickHandshakeTime all that C# waits
 	// for one (1.5).
@@ -126,6 +130,7 @@ func (s *Server) init() {
 		s.Logger = cmp.Or(s.Logger, slog.Default())
 		s.HealthTimeout = cmp.Or(s.HealthTimeout, healthTimeout)
 		s.PollEvery = cmp.Or(s.PollEvery, pollEvery)
+		s.TailEvery = cmp.Or(s.TailEvery, tailEvery)
 		s.pokedDirty, s.pokedSuspects = make(chan struct{}, 1), make(chan struct{}, 1)
 		s.processes = map[store.Key]*process{}
 		s.sockets = map[*socket]struct{}{}

@@ -30,9 +30,7 @@ import (
 // missing is seen and marked, and what comes twice is left out.
 
 const (
-	tailAsk       = 10 * time.Second // how often a tail is asked for again, and who looks is checked again
-	tailSilence   = 25 * time.Second // without a word of the agent the viewer is told
-	tailAfter     = time.Minute      // from the end of a game session to that of the tail, if its process goes on
+	tailAfter     = time.Minute // from the end of a game session to that of the tail, if its process goes on
 	tailWriteTime = 20 * time.Second
 	tailFirst     = 64 << 10  // bytes of the end of each file that come first, unless asked otherwise
 	tailFirstMost = 512 << 10 // and at most
@@ -79,7 +77,8 @@ type tail struct {
 	missed map[string]int64 // bytes left out because the viewer is slow, by file
 	read   map[string]*tailFile
 	heard  time.Time
-	ended  bool
+	ended  bool // nothing follows
+	over   bool // the agent ended it
 }
 
 // tailFile is how far a file was handed to the viewer.
@@ -202,7 +201,7 @@ func (s *Server) leave(t *tail) {
 	s.tails.mu.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.ended {
+	if !t.over {
 		s.toHost(t.on.Host, &hostmsg.TailStop{ID: t.id})
 	}
 }
@@ -236,7 +235,7 @@ func (s *Server) askTail(t *tail) {
 // streamTail writes what comes until somebody ends it.
 func (s *Server) streamTail(w http.ResponseWriter, r *http.Request, t *tail, game arn.GameSessionID, check func(ctx context.Context) error) {
 	out := tailWriter{w: w, c: http.NewResponseController(w)}
-	ask := time.NewTicker(tailAsk)
+	ask := time.NewTicker(s.TailEvery)
 	defer ask.Stop()
 	watch := tailWatch{server: s, tail: t, game: game, check: check}
 	for {
@@ -296,7 +295,7 @@ func (w *tailWatch) look(ctx context.Context) {
 		return
 	}
 	t.mu.Lock()
-	silent := time.Since(t.heard) > tailSilence
+	silent := time.Since(t.heard) > w.server.TailEvery*5/2
 	name := t.on.HostName
 	t.mu.Unlock()
 	switch {
@@ -369,6 +368,7 @@ func (t *tail) said(from store.Key, m any) {
 	case *hostmsg.TailText:
 		t.text(m)
 	case *hostmsg.TailEnd:
+		t.over = true
 		for name := range t.missed {
 			t.addMissed(name)
 		}
