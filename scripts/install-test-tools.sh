@@ -135,6 +135,16 @@ else
   miss "chromium: the console is not looked at (install it, or set CHROMIUM)"
 fi
 
+# The shells that completion is for, beside bash.
+for shell in zsh fish; do
+  command -v "$shell" >/dev/null || debian "$shell" || true
+  if command -v "$shell" >/dev/null; then
+    echo "$shell         $("$shell" --version | head -1)"
+  else
+    miss "$shell: its completion is not tested"
+  fi
+done
+
 if [ "$missing" = 1 ] && [ -n "${CI:-}${MATCHYARD_REQUIRE_CLIENTS:-}" ]; then
   echo "tools are missing and CI or MATCHYARD_REQUIRE_CLIENTS is set" >&2
   exit 1

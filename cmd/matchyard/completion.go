@@ -22,9 +22,20 @@ func (c *completionCmd) Help() string {
 
 var completionScripts = map[string]string{
 	"bash": `_matchyard() {
-	local IFS=$'\n' word
+	local IFS=$'\n' word n=0 i cut=
+	local -a words
 	COMPREPLY=()
-	while read -r word; do COMPREPLY+=("${word%%$'\t'*}"); done < <("${COMP_WORDS[0]}" complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+	for ((i = 1; i <= COMP_CWORD; i++)); do # bash breaks words at =
+		if ((n)) && [[ ${COMP_WORDS[i]} == = || ${COMP_WORDS[i - 1]} == = ]]; then
+			words[n - 1]+=${COMP_WORDS[i]} cut=${words[n - 1]%%=*}=
+		else
+			words[n++]=${COMP_WORDS[i]} cut=
+		fi
+	done
+	while read -r word; do
+		word=${word%%$'\t'*}
+		COMPREPLY+=("${word#"$cut"}")
+	done < <("${COMP_WORDS[0]}" complete -- "${words[@]}" 2>/dev/null)
 }
 complete -o default -F _matchyard matchyard
 `,
@@ -39,7 +50,11 @@ _matchyard() {
 }
 compdef _matchyard matchyard
 `,
-	"fish": `complete -c matchyard -a '(matchyard complete -- (commandline -opc)[2..] (commandline -ct) 2>/dev/null)'
+	"fish": `function __matchyard_complete
+	matchyard complete -- (commandline -opc)[2..] (commandline -ct) 2>/dev/null
+end
+complete -c matchyard -f -a '(__matchyard_complete)'
+complete -c matchyard -n 'not __matchyard_complete | string length -q' -F
 `,
 }
 

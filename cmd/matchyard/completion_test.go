@@ -1,10 +1,17 @@
 package main
 
 import (
+	"bytes"
+	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 func TestCompletion(t *testing.T) {
@@ -48,31 +55,113 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// TestCompletionScripts runs them in those of the shells that are here.
-func TestCompletionScripts(t *testing.T) {
-	ask := map[string]string{
-		"bash": `COMP_WORDS=("$1" ps fl); COMP_CWORD=2; _matchyard; echo "${COMPREPLY[@]}"`,
-		"zsh":  `compdef() { :; }; _describe() { print -l $lines; }; eval "$SCRIPT"; words=("$1" ps fl); CURRENT=3; _matchyard`,
-		"fish": `complete -C "matchyard ps fl"`,
+// TestCompletionAtATerminal types into the shells themselves. What stands for matchyard there
+// says with which words it is run in the end, but completes as the program does.
+func TestCompletionAtATerminal(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("other systems' script(1) has other flags")
 	}
-	for shell, script := range ask {
-		code, text, errs := do(t, nil, "completion", shell)
-		if code != 0 || text == "" {
-			t.Fatalf("%s: %d %s", shell, code, errs)
+	dir := t.TempDir()
+	stand := "#!/bin/sh\n[ \"$1\" = complete ] && exec '" + binary + "' \"$@\"\nprintf 'ran<%s>\\n' \"$*\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "matchyard"), []byte(stand), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// Files are offered only where nothing else is.
+	for _, file := range []string{"fleece", "some.yaml"} {
+		if err := os.WriteFile(filepath.Join(dir, file), nil, 0o644); err != nil {
+			t.Fatal(err)
 		}
-		path, err := exec.LookPath(shell)
-		if err != nil {
-			t.Logf("%s is not here", shell)
-			continue
+	}
+	for shell, how := range map[string]struct{ start, load string }{
+		"bash": {"bash --norc --noprofile -i", "source <(matchyard completion bash)"},
+		"zsh":  {"zsh -f -i", "autoload -Uz compinit; compinit -u -D; source <(matchyard completion zsh)"},
+		"fish": {"fish --no-config -i", "matchyard completion fish | source"},
+	} {
+		t.Run(shell, func(t *testing.T) {
+			if _, err := exec.LookPath(shell); err != nil {
+				if os.Getenv("CI") != "" || os.Getenv("MATCHYARD_REQUIRE_CLIENTS") != "" {
+					t.Fatal(err)
+				}
+				t.Skip(err)
+			}
+			at := terminal(t, how.start, dir, "HOME="+dir, "TERM=dumb", "PATH="+dir+":/usr/bin:/bin")
+			at.types(strings.ReplaceAll(how.load, "matchyard", "'"+binary+"'") + "\n")
+			at.types("matchyard ready\n")
+			at.sees("ran<ready>")
+			for typed, want := range map[string]string{
+				"ps fl":            "ps fleets",
+				"keys rot":         "keys rotate",
+				"ps --out":         "ps --output",
+				"ps --output j":    "ps --output json",
+				"ps --output=j":    "ps --output=json",
+				"ps --output=j -w": "ps --output=j -w",
+				"import some":      "import some.yaml",
+			} {
+				at.types("matchyard " + typed + "\t\n")
+				at.sees("ran<" + want)
+			}
+		})
+	}
+}
+
+// pty is a program at a terminal.
+type pty struct {
+	t    *testing.T
+	in   io.Writer
+	mu   sync.Mutex
+	text []byte // what it showed and was not seen yet
+}
+
+func terminal(t *testing.T, command, dir string, env ...string) *pty {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), "script", "-qec", command, os.DevNull)
+	c.Dir, c.Env = dir, env
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &pty{t: t, in: in}
+	c.Stdout = p
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = c.Wait()
+	})
+	return p
+}
+
+func (p *pty) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.text = append(p.text, b...)
+	return len(b), nil
+}
+
+func (p *pty) types(text string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p.in, text); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// sees waits for a text, after those seen before.
+func (p *pty) sees(text string) {
+	p.t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		p.mu.Lock()
+		_, after, found := bytes.Cut(p.text, []byte(text))
+		if found {
+			p.text = after
 		}
-		if shell != "zsh" {
-			script = text + script
+		shown := string(p.text)
+		p.mu.Unlock()
+		if found {
+			return
 		}
-		c := exec.CommandContext(t.Context(), path, "-c", script, shell, binary)
-		c.Env = append(c.Environ(), "SCRIPT="+text, "PATH="+strings.TrimSuffix(binary, "/matchyard")+":/usr/bin:/bin")
-		out, err := c.CombinedOutput()
-		if err != nil || !strings.Contains(string(out), "fleets") || strings.Contains(string(out), "sessions") {
-			t.Errorf("%s: %v\n%s", shell, err, out)
+		if time.Now().After(end) {
+			p.t.Fatalf("%s does not come after %q", text, shown)
 		}
 	}
 }
