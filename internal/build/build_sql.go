@@ -13,9 +13,7 @@ import (
 const buildColumns = `key, tail, name, version, status, os, sdk, source, blob, size, etag, reason, created_at, deleted_at`
 
 // row is what a row of one query or of many can do.
-type row interface{ Scan(dest ...any) error }
-
-func scanBuild(r row) (Build, error) {
+func scanBuild(r store.Scanner) (Build, error) {
 	var b Build
 	var tail, created int64
 	var source, file, etag, reason *string

@@ -315,7 +315,7 @@ func scriptByID(tx *store.Tx, id arn.ScriptID, lock string) (Script, error) {
 
 const scriptColumns = `key, tail, name, version, node_js, source, blob, size, created_at`
 
-func scanScript(r row) (Script, error) {
+func scanScript(r store.Scanner) (Script, error) {
 	var c Script
 	var tail, created int64
 	var source *string

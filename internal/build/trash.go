@@ -101,25 +101,13 @@ func (s *Service) sweep(ctx context.Context, now time.Time) error {
 // leaves its file here and in use.
 func (s *Service) rubbish(ctx context.Context, now time.Time) (blobs []string, err error) {
 	err = s.DB.Write(ctx, func(tx *store.Tx) error {
-		blobs = nil
 		_, err := tx.Exec(`DELETE FROM build_trash WHERE after <= $1 AND (blob IN (SELECT blob FROM build WHERE blob IS NOT NULL)
 			OR blob IN (SELECT blob FROM script) OR EXISTS (SELECT 1 FROM build_part p WHERE p.blob = build_trash.blob))`, now.UnixMilli())
 		if err != nil {
 			return err
 		}
-		rows, err := tx.Query(`SELECT blob FROM build_trash WHERE after <= $1 ORDER BY after, blob LIMIT $2`, now.UnixMilli(), sweepBatch)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var b string
-			if err := rows.Scan(&b); err != nil {
-				return err
-			}
-			blobs = append(blobs, b)
-		}
-		return rows.Err()
+		blobs, err = store.Column[string](tx.Query(`SELECT blob FROM build_trash WHERE after <= $1 ORDER BY after, blob LIMIT $2`, now.UnixMilli(), sweepBatch))
+		return err
 	})
 	return blobs, err
 }

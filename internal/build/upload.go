@@ -375,18 +375,5 @@ func dropUploadsTx(tx *store.Tx, build store.Key, keep int) (freed int64, err er
 }
 
 func keysOf(tx *store.Tx, query string, args ...any) ([]store.Key, error) {
-	rows, err := tx.Query(query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var keys []store.Key
-	for rows.Next() {
-		var k store.Key
-		if err := rows.Scan(&k); err != nil {
-			return nil, err
-		}
-		keys = append(keys, k)
-	}
-	return keys, rows.Err()
+	return store.Column[store.Key](tx.Query(query, args...))
 }

@@ -152,21 +152,9 @@ func (s *Service) LeaveAgent(ctx context.Context, a Agent) error {
 func (s *Service) GiveUpAgents(ctx context.Context, wall time.Time) error {
 	before := wall.Add(-agentGrace).UnixMilli()
 	var silent []store.Key
-	err := s.DB.Read(ctx, func(tx *store.Tx) error {
-		silent = nil
-		rows, err := tx.Query(`SELECT compute FROM compute_agent WHERE seen_at < $1 ORDER BY compute`, before)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var key store.Key
-			if err := rows.Scan(&key); err != nil {
-				return err
-			}
-			silent = append(silent, key)
-		}
-		return rows.Err()
+	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		silent, err = store.Column[store.Key](tx.Query(`SELECT compute FROM compute_agent WHERE seen_at < $1 ORDER BY compute`, before))
+		return err
 	})
 	for _, key := range silent {
 		err = errors.Join(err, s.giveUpAgent(ctx, key, `seen_at < $2`, before))

@@ -3,7 +3,6 @@ package compute
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
@@ -344,7 +343,7 @@ func (s *Service) model(c compute) types.Compute {
 
 const computeColumns = `key, fleet, fleet_id, name, location, ip_address, dns_name, certificate_path, agent, created_at, managed, kind, os`
 
-func scanCompute(row interface{ Scan(dest ...any) error }) (c compute, err error) {
+func scanCompute(row store.Scanner) (c compute, err error) {
 	var agent, managed int64
 	err = row.Scan(&c.key, &c.fleet, &c.fleetID, &c.name, &c.location, &c.ip, &c.dns, &c.certificate, &agent, &c.createdAt, &managed, &c.kind, &c.os)
 	c.agent, c.managed = agent == 1, managed == 1
@@ -370,21 +369,7 @@ func lockComputes(tx *store.Tx, fleet store.Key, at arn.Location) ([]compute, er
 		WHERE fleet = $1 AND (location = $2 OR $2 = '') ORDER BY key`+tx.ForUpdate(), fleet, at))
 }
 
-func scanComputes(rows *store.Rows, err error) ([]compute, error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []compute
-	for rows.Next() {
-		c, err := scanCompute(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, c)
-	}
-	return slices.Clip(list), rows.Err()
-}
+var scanComputes = store.All(scanCompute)
 
 // insertCompute tells whether the name was free.
 func insertCompute(tx *store.Tx, c compute) (bool, error) {

@@ -130,23 +130,10 @@ func (s *Service) ActiveTx(tx *store.Tx, f store.Key, at arn.Location) (active, 
 // LivelyTx are those of the given instances that have a process which is ready or hosts a
 // game session.
 func (s *Service) LivelyTx(tx *store.Tx, computes []store.Key) (map[store.Key]bool, error) {
-	lively := make(map[store.Key]bool, len(computes))
 	if len(computes) == 0 {
-		return lively, nil
+		return nil, nil
 	}
-	rows, err := tx.Query(`SELECT key FROM compute WHERE `+tx.In("key", 1)+` AND ready + hosting > 0`, store.List(tx, ints(computes)))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var key store.Key
-		if err := rows.Scan(&key); err != nil {
-			return nil, err
-		}
-		lively[key] = true
-	}
-	return lively, rows.Err()
+	return store.Set[store.Key](tx.Query(`SELECT key FROM compute WHERE `+tx.In("key", 1)+` AND ready + hosting > 0`, store.List(tx, ints(computes))))
 }
 
 // StopInstanceTx asks the processes of an instance to end: those that are ready by
@@ -352,20 +339,10 @@ func (s *Service) EndedTx(tx *store.Tx, computes []store.Key, ids []string) ([]E
 }
 
 func processesWhere(tx *store.Tx, where string, args ...any) ([]Ended, error) {
-	rows, err := tx.Query(`SELECT `+processColumns+` FROM process WHERE `+where+` ORDER BY key`, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []Ended
-	for rows.Next() {
-		p, err := scanProcess(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, Ended{p.Process, p.why})
-	}
-	return list, rows.Err()
+	return store.All(func(from store.Scanner) (Ended, error) {
+		p, err := scanProcess(from)
+		return Ended{p.Process, p.why}, err
+	})(tx.Query(`SELECT `+processColumns+` FROM process WHERE `+where+` ORDER BY key`, args...))
 }
 
 // ManagedTx are those of the given processes that run on instances.

@@ -31,7 +31,7 @@ const processColumns = `key, compute, fleet, fleet_id, compute_name, location, i
 	created_with, token, status, healthy, activating, hosted, dial, node, gone_at, dialled_at, ready_at, end_by, ended_at, ended_why,
 	port, log_paths, sdk_version, sdk_language, tool_name, tool_version, managed`
 
-func scanProcess(from interface{ Scan(dest ...any) error }) (row, error) {
+func scanProcess(from store.Scanner) (row, error) {
 	var p row
 	var agent, healthy, activating, hosted, managed int64
 	var readyAt, endBy *int64
@@ -96,20 +96,7 @@ func lockComputeOf(tx *store.Tx, process store.Key) error {
 
 // liveProcesses are the processes of a compute that have not ended.
 func liveProcesses(tx *store.Tx, compute store.Key) ([]row, error) {
-	rows, err := tx.Query(`SELECT `+processColumns+` FROM process WHERE compute = $1 AND status <> $2 ORDER BY key`, compute, StatusEnded)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []row
-	for rows.Next() {
-		p, err := scanProcess(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, p)
-	}
-	return list, rows.Err()
+	return store.All(scanProcess)(tx.Query(`SELECT `+processColumns+` FROM process WHERE compute = $1 AND status <> $2 ORDER BY key`, compute, StatusEnded))
 }
 
 func insertProcess(tx *store.Tx, p row) error {

@@ -288,7 +288,7 @@ func aliasByID(tx *store.Tx, id arn.AliasID, lock string) (alias, error) {
 	return scanAlias(tx.QueryRow(`SELECT `+aliasColumns+` FROM alias WHERE key = $1 AND tail = $2`+lock, key, tail))
 }
 
-func scanAlias(row interface{ Scan(dest ...any) error }) (alias, error) {
+func scanAlias(row store.Scanner) (alias, error) {
 	var a alias
 	var tail int64
 	err := row.Scan(&a.key, &tail, &a.name, &a.description, &a.strategy, &a.fleet, &a.message, &a.createdAt, &a.updatedAt)

@@ -341,7 +341,7 @@ func byID(tx *store.Tx, id arn.FleetID, lock string) (Fleet, error) {
 	return scan(tx.QueryRow(`SELECT `+fleetColumns+` FROM fleet WHERE key = $1 AND tail = $2`+lock, key, tail))
 }
 
-func scan(row interface{ Scan(dest ...any) error }) (Fleet, error) {
+func scan(row store.Scanner) (Fleet, error) {
 	var f Fleet
 	var tail, created int64
 	var text string

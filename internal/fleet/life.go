@@ -377,7 +377,7 @@ func placesTx(tx *store.Tx, f Fleet) ([]place, error) {
 	return places, rows.Err()
 }
 
-func scanPlace(row interface{ Scan(dest ...any) error }, more ...any) (place, error) {
+func scanPlace(row store.Scanner, more ...any) (place, error) {
 	var p place
 	var since, wanted, stopped, inactivity int64
 	dest := append([]any{

@@ -395,12 +395,8 @@ func (s *Service) clearTx(tx *store.Tx, p place, w fleet.Want, t tally, budget i
 
 // refreshTx sends the instances of a place their fleet's runtime configuration again.
 func (s *Service) refreshTx(tx *store.Tx, p place, id arn.FleetID, text string) error {
-	rows, err := tx.Query(`UPDATE instance SET rev = rev + 1 WHERE fleet = $1 AND location = $2 AND ended_at IS NULL AND desired IN ('RUN', 'DRAIN') AND told > 0
-		RETURNING host`, p.fleet, p.location)
-	if err != nil {
-		return err
-	}
-	hosts, err := hostsOf(rows)
+	hosts, err := store.Set[store.Key](tx.Query(`UPDATE instance SET rev = rev + 1 WHERE fleet = $1 AND location = $2 AND ended_at IS NULL
+		AND desired IN ('RUN', 'DRAIN') AND told > 0 RETURNING host`, p.fleet, p.location))
 	if err != nil {
 		return err
 	}
@@ -408,19 +404,6 @@ func (s *Service) refreshTx(tx *store.Tx, p place, id arn.FleetID, text string) 
 	_, err = tx.Exec(`INSERT INTO instance_place (fleet, fleet_id, location, made, first, strikes, short, failures, retry_at, runtime)
 		VALUES ($1, $2, $3, 0, 0, 0, 0, 0, 0, $4) ON CONFLICT (fleet, location) DO UPDATE SET runtime = $4`, p.fleet, id, p.location, text)
 	return err
-}
-
-func hostsOf(rows *store.Rows) (map[store.Key]bool, error) {
-	defer rows.Close()
-	hosts := map[store.Key]bool{}
-	for rows.Next() {
-		var key store.Key
-		if err := rows.Scan(&key); err != nil {
-			return nil, err
-		}
-		hosts[key] = true
-	}
-	return hosts, rows.Err()
 }
 
 func setShortTx(tx *store.Tx, p place, id arn.FleetID, short int, since *int64) error {
@@ -520,9 +503,5 @@ func (s *Service) roomsTx(tx *store.Tx) (map[arn.Location][]*roomy, error) {
 }
 
 func drainingHosts(tx *store.Tx) (map[store.Key]bool, error) {
-	rows, err := tx.Query(`SELECT key FROM host WHERE draining = 1 ORDER BY key`)
-	if err != nil {
-		return nil, err
-	}
-	return hostsOf(rows)
+	return store.Set[store.Key](tx.Query(`SELECT key FROM host WHERE draining = 1 ORDER BY key`))
 }

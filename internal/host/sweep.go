@@ -107,21 +107,9 @@ func (s *Service) loseHosts(ctx context.Context) error {
 		return nil
 	}
 	var silent []store.Key
-	err := s.DB.Read(ctx, func(tx *store.Tx) error {
-		silent = nil
-		rows, err := tx.Query(`SELECT key FROM host WHERE lost_at IS NULL AND seen_at <= $1 ORDER BY key`, cutoff.UnixMilli())
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var key store.Key
-			if err := rows.Scan(&key); err != nil {
-				return err
-			}
-			silent = append(silent, key)
-		}
-		return rows.Err()
+	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		silent, err = store.Column[store.Key](tx.Query(`SELECT key FROM host WHERE lost_at IS NULL AND seen_at <= $1 ORDER BY key`, cutoff.UnixMilli()))
+		return err
 	})
 	for _, key := range silent {
 		err = errors.Join(err, s.DB.Write(ctx, func(tx *store.Tx) error { return s.loseTx(tx, key, cutoff, wall) }))

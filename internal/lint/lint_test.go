@@ -26,7 +26,7 @@ var floors = []string{
 	// Public, and without anything of ours.
 	"paginate",
 	// The ground.
-	"internal/store", "internal/blob", "internal/apierr", "internal/arn", "internal/expect",
+	"internal/expect", "internal/store", "internal/blob", "internal/apierr", "internal/arn",
 	// Pure.
 	"internal/page", "internal/event", "internal/flexmatch", "examples/flexmatch", "internal/sim", "internal/hostmsg", "internal/archive",
 	// Rooms.

@@ -240,7 +240,7 @@ func (s *Service) refillAll(ctx context.Context) error {
 	for after := store.Key(0); ; {
 		var keys []store.Key
 		if err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
-			keys, err = scanKeys(tx.Query(`SELECT key FROM matchmaking_ticket
+			keys, err = store.Column[store.Key](tx.Query(`SELECT key FROM matchmaking_ticket
 				WHERE game IS NOT NULL AND key > $1 AND kind = $2 AND ended_at IS NULL ORDER BY key LIMIT $3`, after, automatic, sweepBatch))
 			return err
 		}); err != nil || len(keys) == 0 {

@@ -10,7 +10,7 @@ import (
 const selectConfiguration = `SELECT c.key, c.name, c.version, c.detail, c.created_at, c.ruleset, r.name
 	FROM matchmaking_configuration c JOIN matchmaking_ruleset r ON r.key = c.ruleset `
 
-func scanConfiguration(row interface{ Scan(dest ...any) error }) (c configuration, err error) {
+func scanConfiguration(row store.Scanner) (c configuration, err error) {
 	var text string
 	var created int64
 	if err := row.Scan(&c.Key, &c.Name, &c.Version, &text, &created, &c.RuleSetKey, &c.RuleSet); err != nil {
@@ -23,20 +23,7 @@ func scanConfiguration(row interface{ Scan(dest ...any) error }) (c configuratio
 	return c, nil
 }
 
-func scanConfigurations(rows *store.Rows, err error) (list []configuration, _ error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		c, err := scanConfiguration(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, c)
-	}
-	return list, rows.Err()
-}
+var scanConfigurations = store.All(scanConfiguration)
 
 // forUpdateOf locks the configuration alone, and not its rule set.
 func forUpdateOf(tx *store.Tx) string {

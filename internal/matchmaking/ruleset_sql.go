@@ -4,25 +4,12 @@ import "github.com/matchyard/matchyard/internal/store"
 
 const ruleSetColumns = `key, name, body, created_at`
 
-func scanRuleSet(row interface{ Scan(dest ...any) error }) (r ruleSet, err error) {
+func scanRuleSet(row store.Scanner) (r ruleSet, err error) {
 	err = row.Scan(&r.key, &r.name, &r.body, &r.created)
 	return r, err
 }
 
-func scanRuleSets(rows *store.Rows, err error) (list []ruleSet, _ error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		r, err := scanRuleSet(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, r)
-	}
-	return list, rows.Err()
-}
+var scanRuleSets = store.All(scanRuleSet)
 
 // ruleSetByName reads a rule set; store.ErrNoRows when there is none.
 func ruleSetByName(tx *store.Tx, name, lock string) (ruleSet, error) {

@@ -113,7 +113,7 @@ func (s *Service) stopOrphans(ctx context.Context) error {
 		if err := s.DB.Read(ctx, func(tx *store.Tx) error {
 			over = nil
 			var err error
-			if games, err = scanKeys(tx.Query(`SELECT DISTINCT game FROM matchmaking_ticket
+			if games, err = store.Column[store.Key](tx.Query(`SELECT DISTINCT game FROM matchmaking_ticket
 				WHERE game > $1 AND game IS NOT NULL AND ended_at IS NULL ORDER BY game LIMIT $2`, after, sweepBatch)); err != nil || len(games) == 0 {
 				return err
 			}
@@ -165,7 +165,7 @@ func (s *Service) endForgotten(ctx context.Context, now time.Time) error {
 
 // forgetTx removes tickets that ended long ago, some at a time.
 func (s *Service) forgetTx(tx *store.Tx, now time.Time) (more bool, err error) {
-	keys, err := scanKeys(tx.Query(`SELECT key FROM matchmaking_ticket WHERE ended_at <= $1 ORDER BY ended_at, key LIMIT $2`,
+	keys, err := store.Column[store.Key](tx.Query(`SELECT key FROM matchmaking_ticket WHERE ended_at <= $1 ORDER BY ended_at, key LIMIT $2`,
 		now.Add(-s.Config.orDefaults().Retention).UnixMilli(), sweepBatch))
 	if err != nil {
 		return false, err

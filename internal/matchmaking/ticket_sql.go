@@ -12,7 +12,7 @@ import (
 const ticketColumns = `t.key, t.id, t.configuration, t.name, t.status, t.kind, t.players, t.started_at, t.deadline, t.ended_at,
 	t.reason, t.message, t.match, t.teams, t.answers, t.game, t.connection`
 
-func scanTicket(row interface{ Scan(dest ...any) error }) (*ticket, error) {
+func scanTicket(row store.Scanner) (*ticket, error) {
 	t := &ticket{}
 	var wire string
 	var started int64
@@ -57,20 +57,7 @@ func scanTicket(row interface{ Scan(dest ...any) error }) (*ticket, error) {
 	return t, nil
 }
 
-func scanTickets(rows *store.Rows, err error) (list []*ticket, _ error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		t, err := scanTicket(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, t)
-	}
-	return list, rows.Err()
-}
+var scanTickets = store.All(scanTicket)
 
 // ticketByID reads a ticket; store.ErrNoRows when there is none.
 func ticketByID(tx *store.Tx, id string) (*ticket, error) {
@@ -126,20 +113,7 @@ func waitingTickets(tx *store.Tx, configuration, after store.Key, unseen bool, m
 
 // waitingKeys are the keys of a configuration's tickets that wait.
 func waitingKeys(tx *store.Tx, configuration store.Key) (map[store.Key]bool, error) {
-	rows, err := tx.Query(`SELECT key FROM matchmaking_ticket WHERE configuration = $1 AND status <= 5 AND status <= 3`, configuration)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	keys := map[store.Key]bool{}
-	for rows.Next() {
-		var key store.Key
-		if err := rows.Scan(&key); err != nil {
-			return nil, err
-		}
-		keys[key] = true
-	}
-	return keys, rows.Err()
+	return store.Set[store.Key](tx.Query(`SELECT key FROM matchmaking_ticket WHERE configuration = $1 AND status <= 5 AND status <= 3`, configuration))
 }
 
 // liveTicketsTx counts the tickets of a configuration that have not ended.
@@ -150,20 +124,7 @@ func (s *Service) liveTicketsTx(tx *store.Tx, configuration store.Key) (n int, e
 
 // usedTicketIDs are those of the ids that tickets have.
 func usedTicketIDs(tx *store.Tx, ids []string) (map[string]bool, error) {
-	rows, err := tx.Query(`SELECT id FROM matchmaking_ticket WHERE `+tx.In("id", 1), store.List(tx, ids))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	used := map[string]bool{}
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		used[id] = true
-	}
-	return used, rows.Err()
+	return store.Set[string](tx.Query(`SELECT id FROM matchmaking_ticket WHERE `+tx.In("id", 1), store.List(tx, ids)))
 }
 
 // insertTickets writes new tickets. texts are their players.

@@ -318,20 +318,5 @@ func deleteMatch(tx *store.Tx, key store.Key) error {
 
 // overdueMatches are open matches whose acceptance has timed out, the first first.
 func overdueMatches(tx *store.Tx, now time.Time, most int) (keys []store.Key, err error) {
-	return scanKeys(tx.Query(`SELECT key FROM matchmaking_match WHERE deadline <= $1 ORDER BY deadline, key LIMIT $2`, now.UnixMilli(), most))
-}
-
-func scanKeys(rows *store.Rows, err error) (keys []store.Key, _ error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var key store.Key
-		if err := rows.Scan(&key); err != nil {
-			return nil, err
-		}
-		keys = append(keys, key)
-	}
-	return keys, rows.Err()
+	return store.Column[store.Key](tx.Query(`SELECT key FROM matchmaking_match WHERE deadline <= $1 ORDER BY deadline, key LIMIT $2`, now.UnixMilli(), most))
 }

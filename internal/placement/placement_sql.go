@@ -29,20 +29,7 @@ func (p *placement) targets() []any {
 	}
 }
 
-func scanPlacements(rows *store.Rows, err error) (list []placement, _ error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var p placement
-		if err := rows.Scan(p.targets()...); err != nil {
-			return nil, err
-		}
-		list = append(list, p)
-	}
-	return list, rows.Err()
-}
+var scanPlacements = store.All(func(row store.Scanner) (p placement, err error) { return p, row.Scan(p.targets()...) })
 
 func placementByID(tx *store.Tx, id, lock string) (p placement, err error) {
 	err = tx.QueryRow(`SELECT `+placementColumns+` FROM placement p WHERE p.id = $1`+lock, id).Scan(p.targets()...)
@@ -57,20 +44,7 @@ func placementByGame(tx *store.Tx, game store.Key, lock string) (p placement, er
 
 // usedIDs are those of the ids that placements have.
 func usedIDs(tx *store.Tx, ids []string) (map[string]bool, error) {
-	rows, err := tx.Query(`SELECT id FROM placement WHERE `+tx.In("id", 1), store.List(tx, ids))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	used := map[string]bool{}
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		used[id] = true
-	}
-	return used, rows.Err()
+	return store.Set[string](tx.Query(`SELECT id FROM placement WHERE `+tx.In("id", 1), store.List(tx, ids)))
 }
 
 func textOf(tx *store.Tx, key store.Key) (text, error) {
@@ -235,7 +209,7 @@ func waitingQueues(tx *store.Tx) (keys []store.Key, err error) {
 
 // waitingFor are placements of a queue that could go to a location, oldest first.
 func waitingFor(tx *store.Tx, queue store.Key, location string, most int) ([]store.Key, error) {
-	return scanKeys(tx.Query(`SELECT w.placement FROM placement_wait w JOIN placement p ON p.key = w.placement
+	return store.Column[store.Key](tx.Query(`SELECT w.placement FROM placement_wait w JOIN placement p ON p.key = w.placement
 		WHERE w.queue = $1 AND w.location = $2 AND p.deadline > $3 ORDER BY w.placement LIMIT $4`, queue, location, tx.NowMs(), most))
 }
 

@@ -10,7 +10,7 @@ import (
 
 const queueColumns = `key, name, timeout, custom, target, detail, deleted_at`
 
-func scanQueue(row interface{ Scan(dest ...any) error }) (queue, error) {
+func scanQueue(row store.Scanner) (queue, error) {
 	var q queue
 	var text string
 	var deleted *int64
@@ -24,20 +24,7 @@ func scanQueue(row interface{ Scan(dest ...any) error }) (queue, error) {
 	return q, nil
 }
 
-func scanQueues(rows *store.Rows, err error) (list []queue, _ error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		q, err := scanQueue(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, q)
-	}
-	return list, rows.Err()
-}
+var scanQueues = store.All(scanQueue)
 
 // queueByName reads a queue that is not deleted; store.ErrNoRows when there is none.
 func queueByName(tx *store.Tx, name, lock string) (queue, error) {
@@ -87,27 +74,12 @@ func dropQueue(tx *store.Tx, key store.Key) error {
 
 // deletedQueues are those whose pending placements may still have to fail.
 func deletedQueues(tx *store.Tx) (keys []store.Key, err error) {
-	return scanKeys(tx.Query(`SELECT key FROM game_session_queue WHERE deleted_at IS NOT NULL ORDER BY key`))
+	return store.Column[store.Key](tx.Query(`SELECT key FROM game_session_queue WHERE deleted_at IS NOT NULL ORDER BY key`))
 }
 
 func removeQueue(tx *store.Tx, key store.Key) error {
 	_, err := tx.Exec(`DELETE FROM game_session_queue WHERE key = $1 AND deleted_at IS NOT NULL`, key)
 	return err
-}
-
-func scanKeys(rows *store.Rows, err error) (keys []store.Key, _ error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var k store.Key
-		if err := rows.Scan(&k); err != nil {
-			return nil, err
-		}
-		keys = append(keys, k)
-	}
-	return keys, rows.Err()
 }
 
 // notify wakes the engine for a queue, after the commit.

@@ -53,7 +53,7 @@ func saveSteps(tx *store.Tx, rows [][]any) error {
 
 // forget removes placements that ended long ago, some at a time.
 func forget(tx *store.Tx, before int64) (more bool, err error) {
-	keys, err := scanKeys(tx.Query(`SELECT key FROM placement WHERE ended_at <= $1 ORDER BY ended_at, key LIMIT $2`, before, sweepBatch))
+	keys, err := store.Column[store.Key](tx.Query(`SELECT key FROM placement WHERE ended_at <= $1 ORDER BY ended_at, key LIMIT $2`, before, sweepBatch))
 	if err != nil || len(keys) == 0 {
 		return false, err
 	}

@@ -63,18 +63,9 @@ func (s *Service) fleetsTx(tx *store.Tx) ([]arn.FleetID, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := tx.Query(`SELECT DISTINCT fleet FROM scaling_policy`)
+	with, err := store.Set[store.Key](tx.Query(`SELECT DISTINCT fleet FROM scaling_policy`))
 	if err != nil {
 		return nil, err
-	}
-	defer rows.Close()
-	with := map[store.Key]bool{}
-	for rows.Next() {
-		var key store.Key
-		if err := rows.Scan(&key); err != nil {
-			return nil, err
-		}
-		with[key] = true
 	}
 	var ids []arn.FleetID
 	for _, w := range wants {
@@ -82,7 +73,7 @@ func (s *Service) fleetsTx(tx *store.Tx) ([]arn.FleetID, error) {
 			ids, with[w.Fleet.Key] = append(ids, w.Fleet.ID), false
 		}
 	}
-	return ids, rows.Err()
+	return ids, nil
 }
 
 // lookTx decides about the locations of one fleet.

@@ -46,7 +46,7 @@ const gameColumns = `g.key, g.id, g.fleet, g.fleet_id, g.location, g.status, g.r
 
 const gameTables = ` FROM game_session g JOIN game_session_text t ON t.game = g.key `
 
-func scanGame(row interface{ Scan(dest ...any) error }) (game, error) {
+func scanGame(row store.Scanner) (game, error) {
 	var g game
 	var properties string
 	if err := row.Scan(&g.key, &g.id, &g.fleetKey, &g.fleet, &g.location, &g.status, &g.reason, &g.policy, &g.protection,
@@ -199,20 +199,7 @@ func pageOfGames(tx *store.Tx, fleet store.Key, location, status *string, after 
 		args = append(args, status)
 		ranges = append(ranges, fmt.Sprintf(`SELECT `+gameColumns+gameTables+where+` AND g.status = $%d`, len(args)))
 	}
-	rows, err := tx.Query(merge(tx.Dialect(), ranges), args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var games []game
-	for rows.Next() {
-		g, err := scanGame(rows)
-		if err != nil {
-			return nil, err
-		}
-		games = append(games, g)
-	}
-	return games, rows.Err()
+	return store.All(scanGame)(tx.Query(merge(tx.Dialect(), ranges), args...))
 }
 
 // gamesByKey reads game sessions in the order of the keys given.

@@ -136,7 +136,7 @@ var insertPlayersText = func() func(n int) string {
 
 const playerColumns = `p.key, p.tail, p.game, p.status, p.player, p.data, p.created_at, p.deadline, p.ended_at`
 
-func scanPlayer(row interface{ Scan(dest ...any) error }, p *player) error {
+func scanPlayer(row store.Scanner, p *player) error {
 	return row.Scan(&p.key, &p.tail, &p.game, &p.status, &p.id, &p.data, &p.createdAt, &p.deadline, &p.endedAt)
 }
 

@@ -113,19 +113,7 @@ func closeOverdue(tx *store.Tx, key store.Key, now int64) (ok bool, err error) {
 
 // endedBefore are the keys of the game sessions that ended first, up to an instant.
 func endedBefore(tx *store.Tx, until int64, limit int) (keys []int64, err error) {
-	rows, err := tx.Query(`SELECT key FROM game_session WHERE ended_at <= $1 ORDER BY ended_at, key LIMIT $2`, until, limit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var key int64
-		if err := rows.Scan(&key); err != nil {
-			return nil, err
-		}
-		keys = append(keys, key)
-	}
-	return keys, rows.Err()
+	return store.Column[int64](tx.Query(`SELECT key FROM game_session WHERE ended_at <= $1 ORDER BY ended_at, key LIMIT $2`, until, limit))
 }
 
 // deletePlayers deletes player sessions of game sessions, at most limit of them.
