@@ -2,8 +2,10 @@ package app
 
 import (
 	"context"
+	"net/http"
 	"time"
 
+	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/awsapi"
 	"github.com/matchyard/matchyard/internal/console"
 )
@@ -15,6 +17,9 @@ func (a *App) newConsole() *console.Server {
 		DB: a.db, Home: r.events.Home, Fleets: &r.fleets, Computes: &r.computes, Sessions: &r.sessions, Placements: &r.placements, Events: &r.events,
 		Hosts: &r.hosts, Matchmaking: &r.matches, Scaling: &r.scaling,
 		Dev: a.config.Dev, Sockets: a.socketCounts, Endpoint: a.webEndpoint, Version: a.config.Version, Logger: a.logger,
+		Tail: func(w http.ResponseWriter, r *http.Request, game arn.GameSessionID, check func(ctx context.Context) error) error {
+			return a.gateway.ServeTail(w, r, game, check) // which is made after the console
+		},
 	}
 }
 

@@ -52,6 +52,10 @@ type Server struct {
 	Authorize func(ctx context.Context, caller Caller, operation string, in any) error
 	Audit     *access.Audit
 
+	// Tail streams the log of a game session that runs; the gateway does. check says whether
+	// the visitor still may look. An error means that nothing was written. Nil: no logs.
+	Tail func(w http.ResponseWriter, r *http.Request, game arn.GameSessionID, check func(ctx context.Context) error) error
+
 	// Sockets are the gateway's numbers by name; nil: none are shown.
 	Sockets func() map[string]int64
 	// Endpoint is the URL of the API, for commands that are copied.
@@ -104,6 +108,7 @@ func (s *Server) Handler() http.Handler {
 	post("signout", s.signOut)
 
 	mux.HandleFunc("GET /api/events", s.stream)
+	mux.HandleFunc("GET /api/tail", s.tail)
 	read("overview", s.overview)
 	read("series", s.series)
 	read("fleets", s.fleets)
@@ -193,7 +198,10 @@ func (s *Server) failed(r *http.Request, err error) (int, failure) {
 	var api smithy.APIError
 	var own *apierr.Error
 	var large *http.MaxBytesError
+	var noTail *host.NoTail
 	switch {
+	case errors.As(err, &noTail):
+		return http.StatusConflict, failure{noTail.Text, string(noTail.Code)}
 	case errors.As(err, &refused):
 		return refused.status, failure{refused.text, refused.code}
 	case errors.As(err, &own):

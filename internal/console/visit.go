@@ -209,7 +209,7 @@ func (s *Server) caller(r *http.Request) (Caller, error) {
 	defer s.guests.mu.Unlock()
 	who := s.guests.of(r, time.Now())
 	if who == nil {
-		return c, &refusal{http.StatusUnauthorized, "SignInNeeded", "sign in with an access key to change something"}
+		return c, &refusal{http.StatusUnauthorized, "SignInNeeded", "sign in with an access key to change something, or to read a log"}
 	}
 	who.until = time.Now().Add(visitLife)
 	c.Key, c.Name = who.key, who.name
