@@ -131,7 +131,7 @@ func (a *App) open(ctx context.Context) error {
 		a.gateway.VerifySigV4 = a.verifyDial
 	}
 	a.showSockets()
-	a.server = listen.Server(listen.Split(a.files(a.identities(a.events.Handler(api), api.Throttle)), awsapi.WithOrigin(a.gateway)), tlsConfig, a.logger)
+	a.server = listen.Server(listen.Split(a.files(a.logs(api, a.identities(a.events.Handler(api), api.Throttle))), awsapi.WithOrigin(a.gateway)), tlsConfig, a.logger)
 	a.adminSrv = adminServer(a.adminHandler(), a.logger)
 	return nil
 }
