@@ -28,6 +28,7 @@ import (
 	"github.com/matchyard/matchyard/internal/listen"
 	"github.com/matchyard/matchyard/internal/metrics"
 	"github.com/matchyard/matchyard/internal/store"
+	"github.com/matchyard/matchyard/internal/trace"
 	"github.com/matchyard/matchyard/internal/webhook"
 )
 
@@ -47,8 +48,9 @@ type App struct {
 	matchmaker *matchmaker
 
 	metrics  *metrics.Metrics
-	sweeping sync.Mutex // held while ticks run
-	faults   faults     // of a development server
+	traces   *trace.Tracer // nil when there are none
+	sweeping sync.Mutex    // held while ticks run
+	faults   faults        // of a development server
 	draining atomic.Bool
 
 	beacon   *beacon.Server // nil when there is none
@@ -100,19 +102,26 @@ func (a *App) open(ctx context.Context) error {
 		}
 	}
 	a.metrics = metrics.New(a.config.Version)
-	if a.db, err = store.Open(ctx, a.config.StoreURL(), store.Options{Now: a.clock.Now, Logger: a.logger, Counted: a.metrics.Count}); err != nil {
+	if err := a.openTraces(ctx); err != nil {
+		return err
+	}
+	options := store.Options{Now: a.clock.Now, Logger: a.logger, Counted: a.metrics.Count}
+	if a.traces != nil {
+		options.Trace = a.traces.Transaction
+	}
+	if a.db, err = store.Open(ctx, a.config.StoreURL(), options); err != nil {
 		return err
 	}
 	a.rooms = wire(a.db, a.config, a.Endpoint)
 	a.duties = a.rooms.duties()
-	a.matchmaker = newMatchmaker(&a.rooms.matches, a.clock.manual, a.logger)
+	a.matchmaker = newMatchmaker(&a.rooms.matches, a.clock.manual, a.logger, a.traces)
 	a.rooms.matches.Wake = a.matchmaker.wake
 	a.metrics.Watch(a.readings)
 	if err := a.openBeacon(); err != nil {
 		return err
 	}
 	a.console = a.newConsole()
-	api := &awsapi.Server{Operations: operations(a.rooms), Logger: a.logger, Observe: a.observe, Failed: a.console.Failed}
+	api := &awsapi.Server{Operations: operations(a.rooms), Logger: a.logger, Observe: a.observe, Failed: a.console.Failed, Trace: a.traces}
 	if err := a.guard(ctx, api); err != nil {
 		return err
 	}
@@ -125,7 +134,7 @@ func (a *App) open(ctx context.Context) error {
 	}
 	a.openKeySocket(ctx)
 	a.gateway = &gateway.Server{
-		Computes: &a.rooms.computes, Sessions: &a.rooms.sessions, Matches: &a.rooms.matches, Hosts: &a.rooms.hosts, DB: a.db, Logger: a.logger, Dev: a.config.Dev,
+		Computes: &a.rooms.computes, Sessions: &a.rooms.sessions, Matches: &a.rooms.matches, Hosts: &a.rooms.hosts, DB: a.db, Logger: a.logger, Trace: a.traces, Dev: a.config.Dev,
 	}
 	if a.signed != nil {
 		a.gateway.VerifySigV4 = a.verifyDial
@@ -256,9 +265,11 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	var running sync.WaitGroup
 	failed := make(chan error, 5)
 	running.Go(func() { a.sweep(background) })
-	running.Go(func() { newEngine(&a.rooms.placements, a.logger).run(background, a.db) })
+	running.Go(func() { newEngine(&a.rooms.placements, a.logger, a.traces).run(background, a.db) })
 	running.Go(func() { a.matchmaker.run(background, a.db) })
-	running.Go(func() { (&scheduler{pass: a.rooms.hosts.Pass, logger: a.logger}).run(background, a.db) })
+	running.Go(func() {
+		(&scheduler{pass: a.rooms.hosts.Pass, logger: a.logger, traces: a.traces}).run(background, a.db)
+	})
 	running.Go(func() { a.events.Run(background) })
 	if a.admin != nil {
 		running.Go(func() { a.console.Run(background) })
@@ -357,6 +368,7 @@ func (a *App) release() error {
 		errs = append(errs, a.db.Close())
 	}
 	errs = append(errs, a.closeFiles())
+	a.closeTraces()
 	return errors.Join(errs...)
 }
 

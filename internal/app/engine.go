@@ -14,6 +14,7 @@ import (
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/placement"
 	"github.com/matchyard/matchyard/internal/store"
+	"github.com/matchyard/matchyard/internal/trace"
 )
 
 // lookEvery is how often the engine looks for itself: notifications may get lost.
@@ -25,6 +26,7 @@ const lookEvery = time.Second
 type engine struct {
 	placements *placement.Service
 	logger     *slog.Logger
+	traces     *trace.Tracer
 	every      time.Duration // how often it looks for itself
 
 	mu     sync.Mutex
@@ -33,9 +35,9 @@ type engine struct {
 	poked  chan struct{}
 }
 
-func newEngine(p *placement.Service, logger *slog.Logger) *engine {
+func newEngine(p *placement.Service, logger *slog.Logger, traces *trace.Tracer) *engine {
 	return &engine{
-		placements: p, logger: logger, every: lookEvery,
+		placements: p, logger: logger, traces: traces, every: lookEvery,
 		fleets: map[arn.FleetID]struct{}{}, queues: map[store.Key]struct{}{}, poked: make(chan struct{}, 1),
 	}
 }
@@ -58,7 +60,7 @@ func (e *engine) run(ctx context.Context, db *store.DB) {
 		case <-e.poked:
 			w = e.take()
 		}
-		if err := e.placements.Pass(ctx, w); err != nil && ctx.Err() == nil {
+		if err := e.pass(ctx, w); err != nil && ctx.Err() == nil {
 			e.logger.Error("pass failed", slog.Any("error", err))
 			select { // the database is in trouble
 			case <-ctx.Done():
@@ -66,6 +68,16 @@ func (e *engine) run(ctx context.Context, db *store.DB) {
 			}
 		}
 	}
+}
+
+// pass is a pass, traced.
+func (e *engine) pass(ctx context.Context, w placement.Woken) error {
+	ctx, span := e.traces.Pass(ctx, "placement.Pass")
+	span.Int("matchyard.fleets", len(w.Fleets))
+	span.Int("matchyard.queues", len(w.Queues))
+	err := e.placements.Pass(ctx, w)
+	span.End(err)
+	return err
 }
 
 // free is told of a fleet with a process that became free.

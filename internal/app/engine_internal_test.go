@@ -29,7 +29,7 @@ func TestTheEngineIsWoken(t *testing.T) {
 func engineIsWoken(t *testing.T, here, there *store.DB) {
 	t.Helper()
 	c := config.Default()
-	e := newEngine(&wire(here, c, nil).placements, slog.Default())
+	e := newEngine(&wire(here, c, nil).placements, slog.Default(), nil)
 	e.every = time.Hour
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})

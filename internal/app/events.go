@@ -16,7 +16,7 @@ func (a *App) openEvents(ctx context.Context) error {
 	a.rooms.events.Route = webhook.Route(a.config.Sinks, a.config.Targets)
 	a.events = &webhook.Server{
 		DB: a.db, Log: &a.rooms.events, Home: a.rooms.events.Home, Sinks: a.config.Sinks,
-		Endpoint: a.webEndpoint, Manual: a.clock.manual, Logger: a.logger,
+		Endpoint: a.webEndpoint, Manual: a.clock.manual, Logger: a.logger, Trace: a.traces,
 	}
 	if a.signed != nil {
 		s := &awsapi.Signed{

@@ -8,6 +8,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/matchmaking"
 	"github.com/matchyard/matchyard/internal/store"
+	"github.com/matchyard/matchyard/internal/trace"
 )
 
 const (
@@ -26,6 +27,7 @@ const (
 type matchmaker struct {
 	room   *matchmaking.Service
 	logger *slog.Logger
+	traces *trace.Tracer
 	manual bool // the clock stands still between ticks
 
 	mu      sync.Mutex
@@ -36,9 +38,9 @@ type matchmaker struct {
 	group   sync.WaitGroup
 }
 
-func newMatchmaker(room *matchmaking.Service, manual bool, logger *slog.Logger) *matchmaker {
+func newMatchmaker(room *matchmaking.Service, manual bool, logger *slog.Logger, traces *trace.Tracer) *matchmaker {
 	return &matchmaker{
-		room: room, logger: logger, manual: manual,
+		room: room, logger: logger, traces: traces, manual: manual,
 		wanted: map[store.Key]bool{}, running: map[store.Key]bool{}, timers: map[store.Key]*time.Timer{},
 	}
 }
@@ -104,7 +106,10 @@ func (m *matchmaker) wake(key store.Key) {
 func (m *matchmaker) serve(ctx context.Context, key store.Key) {
 	for m.take(ctx, key) {
 		start := time.Now()
-		next, err := m.room.Pass(ctx, key)
+		passCtx, span := m.traces.Pass(ctx, "matchmaking.Pass")
+		span.Int("matchyard.configuration_key", int(key))
+		next, err := m.room.Pass(passCtx, key)
+		span.End(err)
 		rest := min(restFactor*time.Since(start), mostRest)
 		if err != nil && ctx.Err() == nil {
 			m.logger.Error("matchmaking pass failed", slog.Any("error", err))

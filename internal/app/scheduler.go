@@ -7,6 +7,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/store"
+	"github.com/matchyard/matchyard/internal/trace"
 )
 
 // scheduler runs the host room's passes when something changes that hosts must look at, on
@@ -14,6 +15,7 @@ import (
 type scheduler struct {
 	pass   func(context.Context) error
 	logger *slog.Logger
+	traces *trace.Tracer
 }
 
 // gather is how long the scheduler waits for more changes, so that many make one pass.
@@ -39,7 +41,10 @@ func (s *scheduler) run(ctx context.Context, db *store.DB) {
 			return
 		case <-time.After(gather):
 		}
-		if err := s.pass(ctx); err != nil && ctx.Err() == nil {
+		passCtx, span := s.traces.Pass(ctx, "host.Pass")
+		err := s.pass(passCtx)
+		span.End(err)
+		if err != nil && ctx.Err() == nil {
 			s.logger.Error("instances not scheduled", slog.Any("error", err))
 		}
 	}

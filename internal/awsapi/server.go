@@ -21,6 +21,7 @@ import (
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/awsapi/codec"
 	"github.com/matchyard/matchyard/internal/model"
+	"github.com/matchyard/matchyard/internal/trace"
 )
 
 // Server answers API requests. It is made by a literal and safe for concurrent use; its
@@ -59,6 +60,8 @@ type Server struct {
 	// Failed, when set, is told of each request that was answered with an error: the access key
 	// it came with or claimed to, the operation ("" when unknown) and the error's code.
 	Failed func(r *http.Request, key, op, code string)
+	// Trace makes a span of each request; nil makes none.
+	Trace *trace.Tracer
 
 	once      sync.Once
 	endpoints map[string]*endpoint
@@ -96,6 +99,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header()["Allow"] = allowHeader // the call is refused by its route
 	}
 	c := &call{Context: r.Context(), server: s, r: r, start: s.Now(), requestID: newRequestID()}
+	if s.Trace != nil {
+		c.beginSpan()
+	}
 	in, out := getBuffer(), getBuffer()
 	defer putBuffer(in)
 	defer putBuffer(out)
@@ -106,6 +112,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	*out = c.answer
 	c.send(w, status)
 	c.report()
+	if c.span.On() {
+		c.endSpan(status)
+	}
 }
 
 // call is one request on its way through the server, and the context its operation gets. It
@@ -126,6 +135,7 @@ type call struct {
 	bodyErr error
 	read    bool   // the body has been read
 	answer  []byte // the response's body
+	span    trace.Span
 	code    string // "OK" or the error's code
 
 	idHeader, lengthHeader [1]string // what the response's headers point to

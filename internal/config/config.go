@@ -114,6 +114,12 @@ type Config struct {
 	LogLevel  string `yaml:"log-level" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: debug, info, warn or error."`
 	LogFormat string `yaml:"log-format" default:"text" enum:"text,json" help:"Form of the log on standard error: text or json."`
 
+	// Traces is where traces go: the URL of an OpenTelemetry collector that takes OTLP over
+	// HTTP, "on" for the one that OTEL_EXPORTER_OTLP_ENDPOINT names, or "off". TraceRatio is
+	// the share of the traces begun here that are kept.
+	Traces     string  `yaml:"traces" default:"off" placeholder:"URL|on|off" help:"Where traces go: the URL of an OTLP/HTTP collector, on for the one in OTEL_EXPORTER_OTLP_ENDPOINT, or off."`
+	TraceRatio float64 `yaml:"trace-ratio" default:"1" placeholder:"SHARE" help:"Share of the traces begun here that are kept, from 0 to 1; those of callers are kept as they say."`
+
 	// SealKeyFile holds the 32 bytes, in base64 or hexadecimal, under which the secrets of
 	// access keys are stored; all nodes have the same. Without it they are stored as they are.
 	SealKeyFile string `yaml:"seal-key-file" placeholder:"FILE" help:"File of 32 bytes, in base64 or hexadecimal, that seals the secrets of access keys in the database."`
@@ -139,10 +145,10 @@ type Config struct {
 	Logger *slog.Logger `yaml:"-" kong:"-"`
 }
 
-// Off is the Admin address of a server that has none.
+// Off is the Admin address of a server that has none, and the Traces of one that sends none.
 const Off = "off"
 
-// Auto and On are values of Agent, besides Off.
+// Auto and On are values of Agent, besides Off; On is one of Traces.
 const (
 	Auto = "auto"
 	On   = "on"

@@ -112,6 +112,12 @@ func (f field) set(text string) error {
 			return errors.New("want a whole number")
 		}
 		*to = n
+	case *float64:
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return errors.New("want a number")
+		}
+		*to = n
 	case *time.Duration:
 		d, err := time.ParseDuration(text)
 		if err != nil {

@@ -60,6 +60,7 @@ func (c Config) Validate() error {
 	if (c.RootAccessKeyID == "") != (c.RootSecretAccessKey == "") {
 		wrong("root-access-key-id", "a key and its secret (root-secret-access-key) are given together")
 	}
+	c.checkTraces(wrong)
 	c.checkNumbers(wrong)
 	if err := webhook.Check(c.Sinks, c.Targets); err != nil {
 		errs = append(errs, err)
@@ -97,6 +98,16 @@ func (c Config) checkAddresses(wrong func(field, format string, args ...any)) {
 	}
 	if host, port, err := net.SplitHostPort(c.Advertise); err != nil || host == "" || port == "" || strings.ContainsAny(c.Advertise, "/?#") {
 		wrong("advertise", "%q is neither HOST:PORT nor a ws:// or wss:// URL", c.Advertise)
+	}
+}
+
+func (c Config) checkTraces(wrong func(field, format string, args ...any)) {
+	if u, err := url.Parse(c.Traces); c.Traces != On && c.Traces != Off &&
+		(err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "") {
+		wrong("traces", "want on, off, or an http:// or https:// URL without a query and without a password; headers are OTEL_EXPORTER_OTLP_HEADERS")
+	}
+	if !(c.TraceRatio >= 0 && c.TraceRatio <= 1) { // not a number is neither
+		wrong("trace-ratio", "%v is not between 0 and 1", c.TraceRatio)
 	}
 }
 

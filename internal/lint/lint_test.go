@@ -33,7 +33,7 @@ var floors = []string{
 	"internal/access", "internal/tag", "internal/build", "internal/fleet", "internal/container", "internal/fleetiq",
 	"internal/compute", "internal/session", "internal/host", "internal/scaling", "internal/placement", "internal/matchmaking",
 	// Edges.
-	"internal/metrics", "internal/model", "internal/sigv4", "internal/awsapi", "internal/sts", "internal/gateway", "internal/console", "internal/webhook", "internal/listen", "internal/depot", "internal/beacon",
+	"internal/trace", "internal/metrics", "internal/model", "internal/sigv4", "internal/awsapi", "internal/sts", "internal/gateway", "internal/console", "internal/webhook", "internal/listen", "internal/depot", "internal/beacon",
 	// The whole.
 	"internal/agent", "internal/config", "internal/app",
 	// What drives the whole.

@@ -36,6 +36,10 @@ type call[In, Out any] struct {
 	out  Out
 	err  error
 	done chan struct{}
+
+	traced bool    // somebody wants to know
+	went   *traced // how its transaction went, which is that of
+	calls  int     // so many
 }
 
 // Do answers after the commit that holds this call is durable. When ctx ends first, Do
@@ -46,15 +50,17 @@ func (b *Batcher[In, Out]) Do(ctx context.Context, in In) (Out, error) {
 	if err := ctx.Err(); err != nil {
 		return none, err
 	}
-	c := &call[In, Out]{ctx: ctx, in: in, done: make(chan struct{})}
+	t := b.DB.trace(ctx, Batch)
+	c := &call[In, Out]{ctx: ctx, in: in, done: make(chan struct{}), traced: t != nil}
 	if !b.push(c) {
 		return none, errClosed
 	}
 	select {
 	case <-c.done:
-		return c.out, c.err
+		t.of(c.went, c.calls)
+		return c.out, t.answered(c.err)
 	case <-ctx.Done():
-		return none, ctx.Err()
+		return none, t.answered(ctx.Err())
 	}
 }
 
@@ -164,12 +170,19 @@ func (b *Batcher[In, Out]) try(calls []*call[In, Out]) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.DB.life), batchTime)
 	defer cancel()
 	in := make([]In, len(calls))
+	var t *traced
 	for i, c := range calls {
 		in[i] = c.in
+		if c.traced && t == nil {
+			t = &traced{}
+		}
+	}
+	for _, c := range calls {
+		c.went, c.calls = t, len(calls)
 	}
 	var out []Out
 	var errs []error
-	if err := b.DB.write(ctx, func(tx *Tx) (err error) {
+	if err := b.DB.write(ctx, t, func(tx *Tx) (err error) {
 		out, errs, err = b.guarded(tx, in)
 		return err
 	}); err != nil {

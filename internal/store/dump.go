@@ -358,7 +358,7 @@ func Restore(ctx context.Context, url string, o Options, r io.Reader) (d Dumped,
 		return Dumped{}, err
 	}
 	read := false
-	err = db.writeOnce(ctx, db.backend, func(tx *Tx) error {
+	err = db.writeOnce(ctx, db.backend, nil, func(tx *Tx) error {
 		if read {
 			return errors.New("the database failed the transaction, and the dump cannot be read twice")
 		}

@@ -30,7 +30,7 @@ func MakeAt(ctx context.Context, url string, names []string, rows func(*Tx) erro
 	if err != nil {
 		return err
 	}
-	err = db.writeOnce(ctx, db.backend, func(tx *Tx) error {
+	err = db.writeOnce(ctx, db.backend, nil, func(tx *Tx) error {
 		if err := migrateTo(tx, names); err != nil {
 			return err
 		}

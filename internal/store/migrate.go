@@ -29,7 +29,7 @@ var rowid = regexp.MustCompile(`\bBIGINT( NOT NULL)? PRIMARY KEY`)
 // together wait for each other.
 func (db *DB) migrate(ctx context.Context) error {
 	var done map[string]bool
-	if err := db.write(ctx, func(tx *Tx) (err error) {
+	if err := db.write(ctx, nil, func(tx *Tx) (err error) {
 		if err := lockMigrations(tx); err != nil {
 			return err
 		}
@@ -45,7 +45,7 @@ func (db *DB) migrate(ctx context.Context) error {
 		if done[name] {
 			continue
 		}
-		if err := db.write(ctx, func(tx *Tx) error { return apply(tx, name) }); err != nil {
+		if err := db.write(ctx, nil, func(tx *Tx) error { return apply(tx, name) }); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}

@@ -58,7 +58,8 @@ func openPostgres(ctx context.Context, text string) (*pgBackend, error) {
 	return b, nil
 }
 
-func (b *pgBackend) write(ctx context.Context, f func(conn) error) error {
+func (b *pgBackend) write(ctx context.Context, t *traced, f func(conn) error) error {
+	t.shared(1)
 	for tries := 1; ; tries++ {
 		err := b.run(ctx, "begin", f)
 		if tries == pgTries || !errors.Is(err, errSerialization) {

@@ -96,8 +96,8 @@ func (b *sqliteBackend) prepare(path string) error {
 	return nil
 }
 
-func (b *sqliteBackend) write(ctx context.Context, f func(conn) error) error {
-	return b.writer.write(ctx, f)
+func (b *sqliteBackend) write(ctx context.Context, t *traced, f func(conn) error) error {
+	return b.writer.write(ctx, t, f)
 }
 
 func (b *sqliteBackend) read(ctx context.Context, f func(conn) error) error {

@@ -22,6 +22,7 @@ var errClosed = errors.New("store is closed")
 type job struct {
 	ctx   context.Context
 	f     func(conn) error
+	trace *traced      // nil mostly
 	state atomic.Int32 // who has it
 
 	err      error
@@ -76,12 +77,12 @@ func startSQLiteWriter(c *sqliteConn, logger *slog.Logger) *sqliteWriter {
 
 // write runs f and returns after the commit. While f waits its turn it can be withdrawn by
 // ctx; from then on the answer is what became of it.
-func (w *sqliteWriter) write(ctx context.Context, f func(conn) error) error {
+func (w *sqliteWriter) write(ctx context.Context, t *traced, f func(conn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	j := jobs.Get().(*job)
-	j.ctx, j.f = ctx, f
+	j.ctx, j.f, j.trace = ctx, f, t
 	if !w.push(j) {
 		return errClosed
 	}
@@ -94,7 +95,7 @@ func (w *sqliteWriter) write(ctx context.Context, f func(conn) error) error {
 		<-j.done
 	}
 	err, panicked, exited := j.err, j.panicked, j.exited
-	j.ctx, j.f, j.err, j.panicked, j.exited = nil, nil, nil, nil, false
+	j.ctx, j.f, j.trace, j.err, j.panicked, j.exited = nil, nil, nil, nil, nil, false
 	j.state.Store(waiting)
 	jobs.Put(j)
 	if panicked != nil {
@@ -355,6 +356,7 @@ var errLost = errors.New("SQLite rolled the transaction back")
 
 func (w *sqliteWriter) answer() {
 	for i, j := range w.group {
+		j.trace.shared(len(w.group))
 		j.done <- struct{}{}
 		w.group[i] = nil
 	}

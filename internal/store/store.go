@@ -28,6 +28,10 @@ type Options struct {
 	// Counted is told what committed transactions counted: the name of a series, by how much
 	// or which value, and the values of its labels. It must be quick. Nil counts nothing.
 	Counted func(series string, value float64, labels []string)
+	// Trace is asked, with the caller's context, whether somebody wants to know how the
+	// transaction goes; who does is told once, when the caller is answered. Both must be
+	// quick. Nil traces nothing and costs nothing.
+	Trace func(ctx context.Context) func(Transaction)
 }
 
 // DB is an open database. It is safe for concurrent use.
@@ -60,10 +64,10 @@ const (
 func (d Dialect) String() string { return [...]string{"sqlite", "postgres"}[d] }
 
 // backend is one database. write runs f in a transaction, perhaps more than once, and
-// returns after the commit is durable; read runs f on a snapshot. A call under way is
-// finished before close returns.
+// returns after the commit is durable; read runs f on a snapshot. t learns how many shared the
+// commit. A call under way is finished before close returns.
 type backend interface {
-	write(ctx context.Context, f func(conn) error) error
+	write(ctx context.Context, t *traced, f func(conn) error) error
 	read(ctx context.Context, f func(conn) error) error
 	close() error
 }
@@ -136,13 +140,14 @@ func (db *DB) Write(ctx context.Context, f func(*Tx) error) error {
 		return errClosed
 	}
 	defer db.work.Done()
-	return db.write(ctx, f)
+	t := db.trace(ctx, Write)
+	return t.answered(db.write(ctx, t, f))
 }
 
 // write is Write for those that Close waits for.
-func (db *DB) write(ctx context.Context, f func(*Tx) error) error {
+func (db *DB) write(ctx context.Context, t *traced, f func(*Tx) error) error {
 	for tries := 1; ; tries++ {
-		err := db.writeOnce(ctx, db.backend, f)
+		err := db.writeOnce(ctx, db.backend, t, f)
 		if !errors.Is(err, errLapsed) || tries == 3 {
 			return err
 		}
@@ -156,14 +161,16 @@ func (db *DB) write(ctx context.Context, f func(*Tx) error) error {
 // hold.
 func (db *DB) urgently(ctx context.Context, f func(*Tx) error) error {
 	if b, ok := db.backend.(*pgBackend); ok {
-		return db.writeOnce(ctx, b.urgent, f)
+		return db.writeOnce(ctx, b.urgent, nil, f)
 	}
-	return db.writeOnce(ctx, db.backend, f)
+	return db.writeOnce(ctx, db.backend, nil, f)
 }
 
-func (db *DB) writeOnce(ctx context.Context, b backend, f func(*Tx) error) error {
+func (db *DB) writeOnce(ctx context.Context, b backend, t *traced, f func(*Tx) error) error {
 	var tx *Tx
-	err := b.write(ctx, func(c conn) error {
+	err := b.write(ctx, t, func(c conn) error {
+		t.began()
+		defer t.ran()
 		tx = db.begin(ctx, c)
 		if err := f(tx); err != nil {
 			return err
@@ -204,5 +211,10 @@ func (db *DB) Read(ctx context.Context, f func(*Tx) error) error {
 		return errClosed
 	}
 	defer db.work.Done()
-	return db.backend.read(ctx, func(c conn) error { return f(db.begin(ctx, c)) })
+	t := db.trace(ctx, Read)
+	return t.answered(db.backend.read(ctx, func(c conn) error {
+		t.began()
+		defer t.ran()
+		return f(db.begin(ctx, c))
+	}))
 }

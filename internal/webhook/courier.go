@@ -5,12 +5,14 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/matchyard/matchyard/internal/event"
 	"github.com/matchyard/matchyard/internal/store"
+	"github.com/matchyard/matchyard/internal/trace"
 )
 
 const (
@@ -224,9 +226,28 @@ func (c *courier) step(ctx, sending context.Context) time.Duration {
 		batch := c.queue[:n:n]
 		c.queue = c.queue[n:]
 		c.tries++
-		go func() { c.results <- result{batch, c.to.send(sending, batch)} }()
+		go func() { c.results <- result{batch, c.deliver(sending, batch)} }()
 	}
 	return c.pauseBefore(ctx, now)
+}
+
+// deliver tries a batch, in a trace of its own.
+func (c *courier) deliver(ctx context.Context, batch []event.Entry) []error {
+	if c.s.Trace == nil {
+		return c.to.send(ctx, batch)
+	}
+	ctx, s := c.s.Trace.Start(ctx, "webhook.deliver", trace.Internal)
+	defer s.End()
+	errs := c.to.send(ctx, batch)
+	s.Str("matchyard.sink", c.sink.Name)
+	s.Str("matchyard.sink_kind", string(c.sink.Kind))
+	s.Int("matchyard.events", len(batch))
+	s.Str("matchyard.event_id", batch[0].ID)
+	s.Str("matchyard.event_type", batch[0].Type)
+	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
+		s.Fail("not delivered")
+	}
+	return errs
 }
 
 // pauseBefore is how long there is nothing to do.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/matchyard/matchyard/internal/event"
+	"github.com/matchyard/matchyard/internal/trace"
 )
 
 const (
@@ -67,6 +68,13 @@ func newClient(s Sink, resolver *net.Resolver) *http.Client {
 // post sends a body and returns the beginning of the answer. Only a status of 2xx is no
 // failure.
 func post(ctx context.Context, c *http.Client, s Sink, h http.Header, body string) (answer []byte, err error) {
+	ctx, span := trace.Child(ctx, http.MethodPost, trace.Client)
+	defer func() {
+		if err != nil {
+			span.Fail("not delivered")
+		}
+		span.End()
+	}()
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL, strings.NewReader(body))
@@ -75,12 +83,14 @@ func post(ctx context.Context, c *http.Client, s Sink, h http.Header, body strin
 	}
 	r.Header = h
 	h.Set("User-Agent", userAgent)
+	trace.Inject(ctx, h)
 	sign(h, s.secrets(), time.Now(), []byte(body))
 	a, err := c.Do(r)
 	if err != nil {
 		return nil, unanswered(err)
 	}
 	defer a.Body.Close()
+	span.Int("http.response.status_code", a.StatusCode)
 	answer, err = io.ReadAll(io.LimitReader(a.Body, mostAnswer))
 	switch {
 	case a.StatusCode >= 300 && a.StatusCode < 400:

@@ -14,6 +14,7 @@ import (
 	"github.com/matchyard/matchyard/internal/awsapi"
 	"github.com/matchyard/matchyard/internal/event"
 	"github.com/matchyard/matchyard/internal/store"
+	"github.com/matchyard/matchyard/internal/trace"
 )
 
 // confirmed is the channel that tells that a sink's subscription was confirmed.
@@ -41,6 +42,7 @@ type Server struct {
 	// deliveries that are due.
 	Manual   bool
 	Logger   *slog.Logger  // nil: slog.Default
+	Trace    *trace.Tracer // nil: deliveries are not traced
 	Resolver *net.Resolver // looks up the hosts of URLs; nil: the system's
 
 	couriers []*courier

@@ -1,0 +1,62 @@
+package trace
+
+import (
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	otel "go.opentelemetry.io/otel/trace"
+)
+
+// Span is a piece of work that is being traced. The zero Span is of work that is not; its
+// methods do nothing.
+type Span struct {
+	span otel.Span // nil when nobody will see it
+}
+
+// of leaves out spans that are not kept.
+func of(s otel.Span) Span {
+	if !s.IsRecording() {
+		return Span{}
+	}
+	return Span{s}
+}
+
+// On tells whether anybody will see the span: what is costly to find out is only worth it
+// then.
+func (s Span) On() bool { return s.span != nil }
+
+// Name renames the span.
+func (s Span) Name(name string) {
+	if s.span != nil {
+		s.span.SetName(name)
+	}
+}
+
+// Str sets an attribute. An empty value is none.
+func (s Span) Str(key, value string) {
+	if s.span != nil && value != "" {
+		s.span.SetAttributes(attribute.String(key, value))
+	}
+}
+
+// Int sets an attribute.
+func (s Span) Int(key string, value int) {
+	if s.span != nil {
+		s.span.SetAttributes(attribute.Int(key, value))
+	}
+}
+
+// Fail says that the work failed, and by what kind of error. Its text stays in the log: it
+// may hold what others sent.
+func (s Span) Fail(kind string) {
+	if s.span != nil {
+		s.span.SetAttributes(attribute.String("error.type", kind))
+		s.span.SetStatus(codes.Error, kind)
+	}
+}
+
+// End ends the span. Nothing is to be done with it afterwards.
+func (s Span) End() {
+	if s.span != nil {
+		s.span.End()
+	}
+}
