@@ -15,15 +15,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/matchyard/matchyard/internal/host"
 	"github.com/matchyard/matchyard/internal/term"
 )
 
-// logsCmd prints what a game server wrote in a game session.
+// logsCmd prints what a game server wrote, or writes, in a game session.
 type logsCmd struct {
 	clientFlags
 	Session string        `arg:"" help:"The game session's id, as matchyard ps shows it."`
-	Follow  bool          `short:"f" env:"-" help:"Wait until the game session has ended and its log is there."`
-	Timeout time.Duration `default:"24h" env:"-" help:"How long to wait, with --follow (24h)."`
+	Follow  bool          `short:"f" env:"-" help:"Follow the log until its game server has ended. Where that cannot be, wait until the log is there."`
+	Last    int64         `default:"65536" env:"-" help:"How many bytes of the end of each file come first, of a game session that runs (65536, 524288 at most)."`
+	Timeout time.Duration `default:"24h" env:"-" help:"How long to follow or wait (24h)."`
 	Raw     bool          `env:"-" help:"Print bytes as they are, those that a terminal acts on too."`
 }
 
@@ -40,8 +42,8 @@ func (l *logsCmd) Run(ctx context.Context, out *stdout) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.Timeout)
 	defer cancel()
-	url, err := l.find(ctx, c)
-	if err != nil {
+	url, err := l.find(ctx, c, out)
+	if err != nil || url == "" {
 		return err
 	}
 	file, err := download(ctx, url)
@@ -56,9 +58,11 @@ func (l *logsCmd) Run(ctx context.Context, out *stdout) error {
 	return printZip(to, file)
 }
 
-// find is the URL of the log, or why there is none.
-func (l *logsCmd) find(ctx context.Context, c *gamelift.Client) (string, error) {
+// find is the URL of the log, or why there is none; "" when it was printed while it was
+// written.
+func (l *logsCmd) find(ctx context.Context, c *gamelift.Client, out io.Writer) (string, error) {
 	ended := time.Time{} // when it was first seen to be over
+	live := true         // as long as that was not tried
 	for {
 		described, err := c.DescribeGameSessions(ctx, &gamelift.DescribeGameSessionsInput{GameSessionId: &l.Session})
 		if err != nil {
@@ -68,26 +72,24 @@ func (l *logsCmd) find(ctx context.Context, c *gamelift.Client) (string, error) 
 			return "", fmt.Errorf("there is no game session %s", term.Quote(l.Session))
 		}
 		g := described.GameSessions[0]
-		if over := g.Status == types.GameSessionStatusTerminated || g.Status == types.GameSessionStatusError; !over && !l.Follow {
-			return "", fmt.Errorf("the game session is %s; its log is on %s (%s), where the game server writes it. With -f, this waits for its end", g.Status,
-				term.Quote(aws.ToString(g.ComputeName)), address(g.IpAddress, g.Port))
-		} else if over {
-			said, err := c.GetGameSessionLogUrl(ctx, &gamelift.GetGameSessionLogUrlInput{GameSessionId: &l.Session})
-			if err == nil && aws.ToString(said.PreSignedUrl) != "" {
-				return *said.PreSignedUrl, nil
-			}
-			if ended.IsZero() {
-				ended = time.Now()
-			}
-			if api, ok := errors.AsType[smithy.APIError](err); err != nil && (!ok || !l.Follow || time.Since(ended) > logUploaded) {
-				if ok {
-					return "", errors.New(api.ErrorMessage())
-				}
+		over := g.Status == types.GameSessionStatusTerminated || g.Status == types.GameSessionStatusError
+		if !over && live {
+			live = false
+			err := l.live(ctx, out)
+			none, _ := errors.AsType[*host.NoTail](err)
+			if !errors.Is(err, errNoTail) && (none == nil || none.Code != host.TailEnded) {
 				return "", err
 			}
-			if err == nil && (!l.Follow || time.Since(ended) > logUploaded) {
-				return "", errors.New("the game session has no log")
+		}
+		switch {
+		case over:
+			url, err := l.stored(ctx, c, &ended)
+			if err != nil || url != "" {
+				return url, err
 			}
+		case !l.Follow:
+			return "", fmt.Errorf("the game session is %s; its log is on %s (%s), where the game server writes it. With -f, this waits for its end", g.Status,
+				term.Quote(aws.ToString(g.ComputeName)), address(g.IpAddress, g.Port))
 		}
 		select {
 		case <-ctx.Done():
@@ -95,6 +97,28 @@ func (l *logsCmd) find(ctx context.Context, c *gamelift.Client) (string, error) 
 		case <-time.After(logPoll):
 		}
 	}
+}
+
+// stored is the URL of the log of a game session that has ended, or "" when it may yet come.
+func (l *logsCmd) stored(ctx context.Context, c *gamelift.Client, ended *time.Time) (string, error) {
+	said, err := c.GetGameSessionLogUrl(ctx, &gamelift.GetGameSessionLogUrlInput{GameSessionId: &l.Session})
+	if err == nil && aws.ToString(said.PreSignedUrl) != "" {
+		return *said.PreSignedUrl, nil
+	}
+	if ended.IsZero() {
+		*ended = time.Now()
+	}
+	last := !l.Follow || time.Since(*ended) > logUploaded
+	api, ok := errors.AsType[smithy.APIError](err)
+	switch {
+	case err != nil && !ok:
+		return "", err
+	case err != nil && last:
+		return "", errors.New(api.ErrorMessage())
+	case last:
+		return "", errors.New("the game session has no log")
+	}
+	return "", nil
 }
 
 // download is a temporary file of what a URL gives.
