@@ -110,7 +110,7 @@ const (
 	mostLanes     = 300
 	mostScanned   = 500_000
 	timelineParts = 240
-	mostStayBars  = 40 // game sessions that players are shown in
+	mostStayBars  = 300 // game sessions that players are shown in
 	staysOfBar    = 32
 )
 

@@ -83,10 +83,10 @@ export function Fleet(p: { route: Route }) {
             </table>
           </div>
         </Panel>
+        <Recent fleet={id} />
         </div>
         <div class="s4 column"><Events id={id} /><Runs id={id} fleet={data} /></div>
         {managed && <Scaling route={p.route} fleet={data} />}
-        <Recent fleet={id} />
       </div>
     </>
   );
@@ -254,8 +254,8 @@ function Scaling(p: { route: Route; fleet: View }) {
       )}
       <h3>Policies</h3>
       {p.fleet.policies.length === 0 ? <Empty>No scaling policy: the capacity changes only when somebody changes it. <code>aws gamelift put-scaling-policy</code> makes one.</Empty> : (
-        <table><thead><tr><th scope="col">Policy</th><th scope="col">Metric</th><th scope="col">Rule</th><th scope="col">Status</th><th scope="col"><span class="sr">Command</span></th></tr></thead>
-          <tbody>{p.fleet.policies.map((s) => <tr key={s.name}><td><bdi>{s.name}</bdi></td><td>{s.metric}</td><td>{s.text}</td><td><Status of={s.status} /></td><td><Cli command="describe-scaling-policies" args={[["fleet-id", id]]} what="the scaling policies" /></td></tr>)}</tbody></table>
+        <div class="scroll" tabIndex={0} role="region" aria-label="Scaling policies"><table><thead><tr><th scope="col">Policy</th><th scope="col">Metric</th><th scope="col">Rule</th><th scope="col">Status</th><th scope="col"><span class="sr">Command</span></th></tr></thead>
+          <tbody>{p.fleet.policies.map((s) => <tr key={s.name}><td><bdi>{s.name}</bdi></td><td>{s.metric}</td><td>{s.text}</td><td><Status of={s.status} /></td><td><Cli command="describe-scaling-policies" args={[["fleet-id", id]]} what="the scaling policies" /></td></tr>)}</tbody></table></div>
       )}
     </Panel>
   );
@@ -275,9 +275,9 @@ function Recent(p: { fleet: string }) {
     <Panel title="Latest game sessions" extra={<a href={link("sessions", "", { fleet: p.fleet })}>all {data ? n(data.total) : ""}</a>}>
       <Failed error={error} />
       {data?.sessions.length === 0 ? <Empty>No game session yet.</Empty> : (
-        <table><thead><tr><th scope="col">Game session</th><th scope="col">Name</th><th scope="col">Status</th><th scope="col">Host</th><th scope="col">Players</th><th scope="col">Created</th><th scope="col"><span class="sr">Command</span></th></tr></thead>
-          <tbody>{data?.sessions.map((g) => <tr key={g.id}><td><GameLink id={g.id} /></td><td><bdi>{g.name}</bdi></td><td><Status of={g.status} /></td><td><bdi>{g.compute}</bdi></td><td>{g.players} of {g.maximum}</td><td>{clock(g.created)}</td>
-            <td><Cli command="describe-game-sessions" args={[["game-session-id", g.id]]} what="the game session" /></td></tr>)}</tbody></table>
+        <div class="scroll" tabIndex={0} role="region" aria-label="Latest game sessions, table"><table><thead><tr><th scope="col">Game session</th><th scope="col">Name</th><th scope="col">Status</th><th scope="col">Host</th><th scope="col">Players</th><th scope="col">Created</th><th scope="col"><span class="sr">Command</span></th></tr></thead>
+          <tbody>{data?.sessions.map((g) => <tr key={g.id}><td><GameLink id={g.id} /></td><td><bdi>{g.name}</bdi></td><td><Status of={g.status} /></td><td class="nowrap"><bdi>{g.compute}</bdi></td><td class="nowrap">{g.players} of {g.maximum}</td><td><When at={g.created} /></td>
+            <td><Cli command="describe-game-sessions" args={[["game-session-id", g.id]]} what="the game session" /></td></tr>)}</tbody></table></div>
       )}
     </Panel>
   );

@@ -20,14 +20,14 @@ export function Matchmakers() {
       <section class="panel" aria-label="Matchmakers">
         {data?.matchmakers.length === 0 && <Empty>There is no matchmaking configuration yet. The <a href={link("workshop")}>rule workshop</a> is a place to begin.</Empty>}
         {data && data.matchmakers.length > 0 && (
-          <table><thead><tr><th scope="col">Configuration</th><th scope="col">Rule set</th><th scope="col">Mode</th><th scope="col" class="num">Timeout</th><th scope="col" class="num">Waiting</th><th scope="col" class="num">In matches</th>
+          <div class="scroll wide" tabIndex={0} role="region" aria-label="Matchmakers, table"><table><thead><tr><th scope="col">Configuration</th><th scope="col">Rule set</th><th scope="col">Mode</th><th scope="col" class="num">Timeout</th><th scope="col" class="num">Waiting</th><th scope="col" class="num">In matches</th>
             <th scope="col" class="num">Matched</th><th scope="col" class="num">Accepted</th><th scope="col" class="num">p50 wait</th><th scope="col" class="num">Mean spread</th><th scope="col"><span class="sr">Command</span></th></tr></thead>
             <tbody>{data.matchmakers.map((m) => (
               <tr key={m.name}><td><a href={link("matchmaker", m.name)}>{m.name}</a></td><td><a href={link("workshop", "", { matchmaker: m.name })}>{m.ruleSet}</a></td><td>{m.standalone ? "STANDALONE" : "WITH_QUEUE"}{m.acceptance && ", players accept"}</td>
                 <td class="num">{m.timeout} s</td><td class="num">{n(m.waiting)}</td><td class="num">{n(m.held)}</td>
                 <td class="num">{percent(m.matched, m.ended)}</td><td class="num">{percent(m.accepts.accepted, m.accepts.accepted + m.accepts.rejected + m.accepts.timedOut)}</td><td class="num">{m.matched ? span(m.p50) : "–"}</td><td class="num">{m.attribute && m.spread ? `${f1(m.spread)} ${m.attribute}` : "–"}</td>
                 <td><Cli command="describe-matchmaking-configurations" args={[["names", m.name]]} what="the configuration" /></td></tr>
-            ))}</tbody></table>
+            ))}</tbody></table></div>
         )}
         {data && data.matchmakers.length > 0 && <p class="dim" style={{ margin: "6px 0 0" }}>The last four columns are of the last hour, of at most the latest 200 tickets.</p>}
       </section>

@@ -14,12 +14,12 @@ export function Queues() {
       <section class="panel" aria-label="Queues">
         {data?.queues.length === 0 && <Empty>There is no queue yet. <code>aws gamelift create-game-session-queue</code> makes one.</Empty>}
         {data && data.queues.length > 0 && (
-          <table><thead><tr><th scope="col">Queue</th><th scope="col" class="num">Waiting</th><th scope="col" class="num">Timeout</th><th scope="col">Destinations</th><th scope="col"><span class="sr">Command</span></th></tr></thead>
+          <div class="scroll wide" tabIndex={0} role="region" aria-label="Queues, table"><table><thead><tr><th scope="col">Queue</th><th scope="col" class="num">Waiting</th><th scope="col" class="num">Timeout</th><th scope="col">Destinations</th><th scope="col"><span class="sr">Command</span></th></tr></thead>
             <tbody>{data.queues.map((q) => (
               <tr key={q.name}><td><a href={link("queue", q.name)}>{q.name}</a></td><td class={`num ${q.waiting ? "warn" : ""}`}>{n(q.waiting)}</td><td class="num">{q.timeout} s</td>
                 <td>{q.destinations.length === 0 ? <span class="dim">none</span> : q.destinations.map((d) => <div key={d} class="mono">{d}</div>)}</td>
                 <td><Cli command="describe-game-session-queues" args={[["names", q.name]]} what="the queue" /></td></tr>
-            ))}</tbody></table>
+            ))}</tbody></table></div>
         )}
       </section>
       <Find screen="placement" label="Placement id" />

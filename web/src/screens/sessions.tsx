@@ -66,7 +66,7 @@ export function Sessions(p: { route: Route }) {
         {q.fleet && <a href={link("timeline", "", { fleet: q.fleet })}>as a timeline</a>}
       </div>
       <Failed error={first.error} />
-      {first.data?.total === 0 && <Empty>No game session is like that.</Empty>}
+      {first.data?.total === 0 && <Empty>{q.fleet || q.status || q.location || q.compute ? "No game session is like that." : <>There is no game session yet. <code>aws gamelift create-game-session</code> makes one, and so do <a href={link("queues")}>queues</a> and <a href={link("matchmakers")}>matchmakers</a>.</>}</Empty>}
       {first.data && first.data.total > 0 && (
         <Rows<SessionLine> label="Game sessions" total={first.data.total} height={Math.max(300, innerHeight - 230)} columns={columns} version={version} first={first.data.sessions}
           load={(skip, limit, signal) => get<Page>("sessions", { ...filter, before, skip, limit }, signal).then((v) => v.sessions)} />

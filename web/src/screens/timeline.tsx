@@ -1,8 +1,8 @@
 import { useState } from "preact/hooks";
 import { Chart } from "../chart";
-import { clock, n, span } from "../format";
+import { clock, isUtc, n, span } from "../format";
 import { change, link, type Route } from "../route";
-import { Empty, Failed, GameLink, Head, PlayerLink, Status, useData } from "../ui";
+import { Cli, Empty, Failed, GameLink, Head, PlayerLink, Status, When, useData } from "../ui";
 import type { FleetLine } from "./overview";
 
 interface Stay { player: string; status: string; from: number; joined: number; to: number }
@@ -57,8 +57,10 @@ function Lanes(p: { route: Route; fleet: string; from?: number; to?: number; spa
     change(p.route, { from: Math.round(Math.max(0, middle - half)), to: Math.round(middle + half) });
   };
   const rows = lanes.slice(0, data.detailed ? 60 : 120);
-  const laneHeight = data.detailed ? 22 : 14;
-  const height = Math.max(120, rows.length * laneHeight + 70);
+  // So high that players inside a bar are seen, where there are not too many.
+  const deep = data.detailed ? Math.max(1, ...rows.map(depth)) : 1;
+  const laneHeight = data.detailed ? Math.min(Math.max(22, deep * (data.lanes.some((l) => l.bars?.some((b) => b.stays)) ? 13 : 5)), 2400 / rows.length) : 14;
+  const height = Math.max(120, Math.round(rows.length * laneHeight + 70));
   return (
     <div class="grid">
       <section class="panel" aria-label="Timeline">
@@ -78,7 +80,7 @@ function Lanes(p: { route: Route; fleet: string; from?: number; to?: number; spa
               onPick={(d) => { const bar = (d as { bar?: Bar }).bar; if (bar) pick(bar); }} />
           </div>
         )}
-        {data.detailed && <ul class="legend"><li><span class="cell active" />active</li><li><span class="cell ending" />ended</li><li><span class="cell crashed" />error</li><li>Lines inside are players: thin while reserved, thick once joined (shown for up to 40 game sessions).</li></ul>}
+        {data.detailed && <ul class="legend"><li><span class="cell active" />active</li><li><span class="cell ending" />ended</li><li><span class="cell crashed" />error</li><li><span class="cell activating" />activating</li><li>Lines inside are players: thin while reserved, thick once joined{data.total > 300 && "; zoom in to see them, they are shown for up to 300 game sessions"}.</li></ul>}
       </section>
       {picked && (
         <section class="panel" aria-label="Picked game session"><div class="row"><GameLink id={picked.id} /><Status of={picked.status} /><span>{picked.players} of {picked.maximum} players</span><span>{clock(picked.from)} – {picked.to ? clock(picked.to) : "now"}</span></div></section>
@@ -87,10 +89,11 @@ function Lanes(p: { route: Route; fleet: string; from?: number; to?: number; spa
         <section class="panel" aria-label="Game sessions in the timeline">
           <h2>The same as a table</h2>
           <div class="scroll" tabIndex={0} role="region" aria-label="Game sessions">
-            <table><thead><tr><th scope="col">Host</th><th scope="col">Game session</th><th scope="col">Status</th><th scope="col">From</th><th scope="col">To</th><th scope="col">Lasted</th><th scope="col">Players</th></tr></thead>
+            <table><thead><tr><th scope="col">Host</th><th scope="col">Game session</th><th scope="col">Status</th><th scope="col">From</th><th scope="col">To</th><th scope="col" class="num">Lasted</th><th scope="col">Players</th><th scope="col"><span class="sr">Command</span></th></tr></thead>
               <tbody>{rows.flatMap((l) => (l.bars ?? []).slice(0, 20).map((b) => (
-                <tr key={b.id}><td><bdi>{l.host}</bdi></td><td><GameLink id={b.id} /></td><td><Status of={b.status} /></td><td>{clock(b.from)}</td><td>{b.to ? clock(b.to) : "–"}</td><td>{span((b.to || data.now) - b.from)}</td>
-                  <td>{b.players} of {b.maximum}{b.stays?.slice(0, 4).map((s) => <> <PlayerLink id={s.player} /></>)}</td></tr>
+                <tr key={b.id}><td class="nowrap"><bdi>{l.host}</bdi></td><td><GameLink id={b.id} /></td><td><Status of={b.status} /></td><td><When at={b.from} /></td><td><When at={b.to} /></td><td class="num nowrap">{span((b.to || data.now) - b.from)}</td>
+                  <td>{b.to ? (b.stays ? `${n(b.stays.length)} in all` : "") : `${b.players} of ${b.maximum}`}{b.stays?.slice(0, 3).map((s) => <> <PlayerLink id={s.player} /></>)}{(b.stays?.length ?? 0) > 3 && <span class="dim"> and {n(b.stays!.length - 3)} more</span>}</td>
+                  <td><Cli command="describe-game-sessions" args={[["game-session-id", b.id]]} what="the game session" /></td></tr>
               ))).slice(0, 200)}</tbody></table>
           </div>
         </section>
@@ -106,11 +109,25 @@ function Lanes(p: { route: Route; fleet: string; from?: number; to?: number; spa
   );
 }
 
+// rowsOf lays the bars of a lane that overlap above each other.
+function rowsOf(l: Lane): { placed: { b: Bar; row: number }[]; deep: number } {
+  const ends: number[] = [];
+  const placed = (l.bars ?? []).map((b) => {
+    let row = ends.findIndex((e) => e <= b.from);
+    if (row < 0) row = ends.length;
+    ends[row] = b.to || Infinity;
+    return { b, row };
+  });
+  return { placed, deep: ends.length };
+}
+
+const depth = (l: Lane) => rowsOf(l).deep;
+
 const clipName = (s: string) => (s.length > 22 ? s.slice(0, 21) + "…" : s);
 
 function frame(data: View, lanes: Lane[], css: (n: string) => string) {
   return {
-    animation: false, textStyle: { fontFamily: "system-ui" },
+    animation: false, useUTC: isUtc(), textStyle: { fontFamily: "system-ui" },
     grid: { left: 150, right: 16, top: 8, bottom: 30 },
     yAxis: { type: "category", data: lanes.map((l) => l.host), inverse: true, axisLabel: { color: css("--text"), formatter: clipName, interval: 0 }, axisTick: { show: false }, axisLine: { lineStyle: { color: css("--line") } }, splitLine: { show: true, lineStyle: { color: css("--line") } } },
     xAxis: { type: "time", min: data.from, max: data.to, axisLabel: { color: css("--dim") }, axisLine: { lineStyle: { color: css("--line") } }, splitLine: { show: true, lineStyle: { color: css("--line") } } },
@@ -122,20 +139,13 @@ interface Draw { value: (i: number) => number; coord: (v: [number, number]) => [
 
 function bars(data: View, lanes: Lane[], css: (n: string) => string) {
   const colors: Record<string, string> = { ACTIVE: css("--active"), ACTIVATING: css("--activating"), ERROR: css("--crashed") };
-  // Overlapping game sessions of a host lie above each other.
   const items = lanes.flatMap((l, lane) => {
-    const ends: number[] = [];
-    const placed = (l.bars ?? []).map((b) => {
-      let row = ends.findIndex((e) => e <= b.from);
-      if (row < 0) row = ends.length;
-      ends[row] = b.to || Infinity;
-      return { b, row };
-    });
-    return placed.map(({ b, row }) => ({ value: [lane, b.from, b.to || data.now, row, ends.length], bar: b }));
+    const { placed, deep } = rowsOf(l);
+    return placed.map(({ b, row }) => ({ value: [lane, b.from, b.to || data.now, row, deep], bar: b }));
   });
   return {
     ...frame(data, lanes, css),
-    tooltip: { renderMode: "richText", formatter: (i: { data: { bar: Bar } }) => `${i.data.bar.status}\n${i.data.bar.players} of ${i.data.bar.maximum} players\n${clock(i.data.bar.from)} – ${i.data.bar.to ? clock(i.data.bar.to) : "now"}` },
+    tooltip: { renderMode: "richText", formatter: (i: { data: { bar: Bar } }) => `${i.data.bar.status}\n${i.data.bar.to ? `${i.data.bar.maximum} seats` : `${i.data.bar.players} of ${i.data.bar.maximum} players`}\n${clock(i.data.bar.from)} – ${i.data.bar.to ? clock(i.data.bar.to) : "now"}` },
     dataZoom: [{ type: "inside", filterMode: "weakFilter", zoomOnMouseWheel: "ctrl" }],
     series: [{
       type: "custom", progressive: 0, encode: { x: [1, 2], y: 0 }, data: items,
