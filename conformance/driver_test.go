@@ -45,6 +45,10 @@ type request struct {
 	Keys     []any  `json:"keys,omitempty"`
 	Op       string `json:"op,omitempty"`
 	Params   object `json:"params,omitempty"`
+	// Service is gamelift unless it is said.
+	Service string `json:"service,omitempty"`
+	// Attempts is how often boto3 tries; 0 for once.
+	Attempts int `json:"attempts,omitempty"`
 	// Unchecked keeps botocore from checking the parameters itself.
 	Unchecked bool `json:"unchecked,omitempty"`
 

@@ -76,7 +76,7 @@ func dataStore(c config.Config) string {
 type createKeyCmd struct {
 	keysFlags
 	Name   string `arg:"" help:"What the key is for."`
-	Policy string `default:"full" placeholder:"POLICY" env:"-" help:"full, read-only, game-server, names of operations separated by commas, as in Describe*,ListFleets, or a policy document of IAM's form. @FILE reads it from a file. Default: full."`
+	Policy string `default:"full" placeholder:"POLICY" env:"-" help:"full, read-only, game-server, console, names of operations separated by commas, as in Describe*,ListFleets, or a policy document of IAM's form. @FILE reads it from a file. Default: full."`
 }
 
 func (k *createKeyCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {

@@ -52,7 +52,8 @@ LOCK = threading.Lock()
 
 
 def client(asked):
-    key = json.dumps([asked["endpoint"], asked["protocol"], asked.get("keys"), asked.get("unchecked")])
+    service = asked.get("service", "gamelift")
+    key = json.dumps([asked["endpoint"], asked["protocol"], asked.get("keys"), asked.get("unchecked"), service, asked.get("attempts")])
     with LOCK:
         if key in CLIENTS:
             return CLIENTS[key]
@@ -61,14 +62,14 @@ def client(asked):
             session.get_component("data_loader").search_paths.insert(0, OVERLAY)
         access, secret, token = asked.get("keys") or ("AKIDCONFORMANCE", "secret", None)
         CLIENTS[key] = boto3.Session(botocore_session=session).client(
-            "gamelift",
+            service,
             region_name="us-west-2",
             endpoint_url=asked["endpoint"],
             aws_access_key_id=access,
             aws_secret_access_key=secret,
             aws_session_token=token,
             config=botocore.config.Config(
-                retries={"max_attempts": 0},
+                retries={"mode": "standard", "total_max_attempts": asked["attempts"]} if asked.get("attempts") else {"max_attempts": 0},
                 parameter_validation=not asked.get("unchecked"),
                 max_pool_connections=32,
             ),

@@ -9,8 +9,8 @@ import (
 )
 
 // Policy says what a key may call: by a list of terms, or by a document in the form of
-// IAM's. A term is "full", "read-only", "game-server", the name of an operation, or a
-// pattern of names with asterisks ("Describe*"); terms allow their operations on every
+// IAM's. A term is "full", "read-only", "game-server", "console", the name of an operation, or
+// a pattern of names with asterisks ("Describe*"); terms allow their operations on every
 // resource. The zero Policy allows nothing.
 type Policy struct {
 	Terms    []string
@@ -26,7 +26,15 @@ const (
 	// GameServer allows what a machine with game servers calls: to register itself, to get
 	// its tokens, to leave.
 	GameServer = "game-server"
+	// Console allows what people do in the console: to read, and to end game sessions.
+	Console = "console"
 )
+
+// roles are the terms that are no names of operations.
+var roles = [...]string{Full, ReadOnly, GameServer, Console}
+
+// ofConsoles are the operations of Console besides those of ReadOnly.
+var ofConsoles = [...]string{"TerminateGameSession"}
 
 // ofGameServers are the operations of GameServer.
 var ofGameServers = [...]string{"RegisterCompute", "DeregisterCompute", "DescribeCompute", "GetComputeAuthToken"}
@@ -53,7 +61,7 @@ func ParsePolicy(text string, operations []string) (Policy, error) {
 	var unknown []string
 	for _, term := range terms {
 		term = strings.TrimPrefix(strings.TrimSpace(term), "gamelift:")
-		if term != Full && term != ReadOnly && term != GameServer && !slices.ContainsFunc(operations, func(op string) bool { return glob(term, op) }) {
+		if !slices.Contains(roles[:], term) && !slices.ContainsFunc(operations, func(op string) bool { return glob(term, op) }) {
 			unknown = append(unknown, fmt.Sprintf("%q", term))
 			continue
 		}
@@ -109,6 +117,8 @@ func (p Policy) Allows(r Request) bool {
 			return reads(r.Operation)
 		case GameServer:
 			return slices.Contains(ofGameServers[:], r.Operation)
+		case Console:
+			return reads(r.Operation) || slices.Contains(ofConsoles[:], r.Operation)
 		default:
 			return glob(term, r.Operation)
 		}
