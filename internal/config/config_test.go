@@ -67,6 +67,8 @@ func TestEveryFieldCanBeSetFromTheFileAndTheEnvironment(t *testing.T) {
 			text, inFile = "true", "true"
 		case reflect.TypeFor[int]():
 			text, inFile = "7", "7"
+		case reflect.TypeFor[float64]():
+			text, inFile = "0.25", "0.25"
 		case reflect.TypeFor[time.Duration]():
 			text, inFile = "77s", "77s"
 		case reflect.TypeFor[[]string]():

@@ -51,3 +51,10 @@ func Tables(ctx context.Context, url string) (names []string, err error) {
 	})
 	return names, errors.Join(err, db.disconnect())
 }
+
+// Waiting is how many calls wait for their batch.
+func (b *Batcher[In, Out]) Waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.waiting)
+}

@@ -100,6 +100,11 @@ func (c *inJSON) send(r *http.Request, name string, body []byte) (*http.Response
 	}
 	out.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	out.Header.Set("X-Amz-Target", model.TargetPrefix+"."+name)
+	for _, name := range []string{"Traceparent", "X-Amzn-Trace-Id"} {
+		if v := r.Header.Get(name); v != "" {
+			out.Header.Set(name, v)
+		}
+	}
 	credentials, err := c.credentials.Retrieve(r.Context())
 	if err != nil {
 		return nil, err
