@@ -154,6 +154,8 @@ func (a *App) showSockets() {
 		read(func(s gateway.Stats) float64 { return float64(s.Sockets) }))
 	a.metrics.Gauge("matchyard_hosts", "Hosts whose agents are connected.",
 		read(func(s gateway.Stats) float64 { return float64(s.Hosts) }))
+	a.metrics.Gauge("matchyard_agents", "Agents of AWS's own kind that are connected.",
+		read(func(s gateway.Stats) float64 { return float64(s.Agents) }))
 	for _, c := range []struct {
 		name, help string
 		pick       func(gateway.Stats) int64

@@ -47,7 +47,7 @@ func (a *App) socketCounts() map[string]int64 {
 	}
 	s := a.gateway.Stats()
 	return map[string]int64{
-		"open": int64(s.Sockets), "processes": int64(s.Processes), "hosts": int64(s.Hosts), "accepted": s.Accepted, "refused": s.Refused,
+		"open": int64(s.Sockets), "processes": int64(s.Processes), "hosts": int64(s.Hosts), "agents": int64(s.Agents), "accepted": s.Accepted, "refused": s.Refused,
 		"dropped": s.Dropped, "messages": s.Requests, "failed": s.Failed, "pushes": s.Pushes, "returned": s.Returned, "unhealthy": s.Unhealthy,
 	}
 }

@@ -7,14 +7,31 @@ import (
 	"github.com/matchyard/matchyard/internal/store"
 )
 
-// measure is what the locations of a managed fleet look like to its scaling policies; each
-// room knows a part.
+// measure is what the locations of a managed fleet look like to its scaling policies: what
+// runs there, and who waits for it.
 func (r *rooms) measure(tx *store.Tx, f fleet.Fleet) (map[arn.Location]scaling.Sample, error) {
-	loads, err := r.computes.LoadTx(tx, f)
+	samples, err := r.samplesTx(tx, f)
 	if err != nil {
 		return nil, err
 	}
 	depths, err := r.placements.DepthTx(tx, f)
+	if err != nil {
+		return nil, err
+	}
+	for at, s := range samples {
+		if s.QueueDepth = depths[at].Waiting; s.QueueDepth > 0 {
+			s.OldestWait = tx.Now.Sub(depths[at].Oldest)
+		}
+		samples[at] = s
+	}
+	return samples, nil
+}
+
+// samplesTx is what runs in the locations of a fleet, of which each room knows a part. Active
+// game sessions are those with the status ACTIVE (hosting.md 7); a process whose game session
+// is over counts as occupied until it ends or is free again.
+func (r *rooms) samplesTx(tx *store.Tx, f fleet.Fleet) (map[arn.Location]scaling.Sample, error) {
+	loads, err := r.computes.LoadTx(tx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -34,15 +51,11 @@ func (r *rooms) measure(tx *store.Tx, f fleet.Fleet) (map[arn.Location]scaling.S
 			return nil, err
 		}
 		l := loads[at]
-		s := scaling.Sample{
+		samples[at] = scaling.Sample{
 			Pending: instances.Pending, ActiveInstances: instances.Active, IdleInstances: instances.Idle,
-			Free: l.Free, Unhealthy: l.Unhealthy, Activating: l.Activating, Active: l.Active, Activatable: l.Activatable,
-			Players: counts.Players, Slots: counts.MaxPlayers, QueueDepth: depths[at].Waiting, PerInstance: perInstance(f),
+			Free: l.Free, Unhealthy: l.Unhealthy, Activating: l.Activating, Active: counts.GameSessions, Ending: max(0, l.Active-counts.GameSessions),
+			Activatable: l.Activatable, Players: counts.Players, Slots: counts.MaxPlayers, PerInstance: perInstance(f),
 		}
-		if s.QueueDepth > 0 {
-			s.OldestWait = tx.Now.Sub(depths[at].Oldest)
-		}
-		samples[at] = s
 	}
 	return samples, nil
 }

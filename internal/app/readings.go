@@ -2,11 +2,12 @@ package app
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
-	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/fleet"
 	"github.com/matchyard/matchyard/internal/metrics"
 	"github.com/matchyard/matchyard/internal/store"
@@ -19,7 +20,7 @@ const (
 	mostRead = 1000
 )
 
-// readings are the gauges of fleets and queues, all of one instant (hosting.md 7). Every node
+// readings are the gauges of fleets, hosts and queues, all of one instant (hosting.md 7). Every node
 // reads the same, so that a sum over nodes is wrong and a maximum is right.
 func (a *App) readings() (list []metrics.Reading, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), readingTime)
@@ -36,6 +37,13 @@ func (a *App) readings() (list []metrics.Reading, err error) {
 				return err
 			}
 			list = append(list, of...)
+		}
+		lost, err := a.rooms.hosts.LostTx(tx)
+		if err != nil {
+			return err
+		}
+		for at, n := range lost {
+			list = append(list, metrics.Reading{Name: "matchyard_lost_hosts", Value: float64(n), Labels: []string{string(at)}})
 		}
 		pending, err := a.rooms.placements.PendingTx(tx)
 		for _, q := range pending {
@@ -57,56 +65,47 @@ func (a *App) readings() (list []metrics.Reading, err error) {
 
 // fleetReadings are the gauges of a fleet's locations.
 func (r *rooms) fleetReadings(tx *store.Tx, f fleet.Fleet) (list []metrics.Reading, err error) {
-	loads, err := r.computes.LoadTx(tx, f)
+	samples, err := r.samplesTx(tx, f)
 	if err != nil {
 		return nil, err
 	}
-	places, err := r.fleets.PlacesTx(tx, f)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range places {
-		at := arn.Location(*p.Location)
+	for _, at := range slices.Sorted(maps.Keys(samples)) {
+		s := samples[at]
 		add := func(name string, value float64) {
 			list = append(list, metrics.Reading{Name: "gamelift_" + name, Value: value, Labels: []string{string(f.ID), string(at)}})
 		}
-		counts, err := r.sessions.CountTx(tx, f.ID, at)
-		if err != nil {
-			return nil, err
+		metric := func(name string, m types.MetricName) {
+			value, _ := s.Metric(m)
+			add(name, value)
 		}
-		l := loads[at]
-		processes := l.Free + l.Unhealthy + l.Activating + l.Active
+		processes := s.Processes()
 		add("active_server_processes", float64(processes))
-		add("healthy_server_processes", float64(processes-l.Unhealthy))
+		add("healthy_server_processes", float64(processes-s.Unhealthy))
 		if processes > 0 {
-			add("percent_healthy_server_processes", 100*float64(processes-l.Unhealthy)/float64(processes))
-			add("percent_available_game_sessions", 100*float64(l.Free)/float64(processes))
+			add("percent_healthy_server_processes", 100*float64(processes-s.Unhealthy)/float64(processes))
+			metric("percent_available_game_sessions", types.MetricNamePercentAvailableGameSessions)
 		}
-		add("activating_game_sessions", float64(l.Activating))
-		add("active_game_sessions", float64(counts.GameSessions))
-		add("available_game_sessions", float64(l.Free))
-		add("concurrent_activatable_game_sessions", float64(l.Activatable))
-		add("current_player_sessions", float64(counts.Players))
-		add("available_player_sessions", float64(counts.MaxPlayers-counts.Players))
+		metric("activating_game_sessions", types.MetricNameActivatingGameSessions)
+		metric("active_game_sessions", types.MetricNameActiveGameSessions)
+		metric("available_game_sessions", types.MetricNameAvailableGameSessions)
+		metric("concurrent_activatable_game_sessions", types.MetricNameConcurrentActivatableGameSessions)
+		metric("current_player_sessions", types.MetricNameCurrentPlayerSessions)
+		metric("available_player_sessions", types.MetricNameAvailablePlayerSessions)
 		if f.ComputeType != types.ComputeTypeEc2 {
 			continue
-		}
-		instances, err := r.hosts.InstancesTx(tx, f.ID, at)
-		if err != nil {
-			return nil, err
 		}
 		capacity, err := r.fleets.CapacityTx(tx, f.ID, at)
 		if err != nil {
 			return nil, err
 		}
-		add("active_instances", float64(instances.Active))
-		add("idle_instances", float64(instances.Idle))
-		add("pending_instances", float64(instances.Pending))
+		metric("active_instances", types.MetricNameActiveInstances)
+		metric("idle_instances", types.MetricNameIdleInstances)
+		add("pending_instances", float64(s.Pending))
 		add("desired_instances", float64(capacity.Desired))
 		add("min_instances", float64(capacity.Min))
 		add("max_instances", float64(capacity.Max))
-		if instances.Active > 0 {
-			add("percent_idle_instances", 100*float64(instances.Idle)/float64(instances.Active))
+		if s.ActiveInstances > 0 {
+			metric("percent_idle_instances", types.MetricNamePercentIdleInstances)
 		}
 	}
 	return list, nil

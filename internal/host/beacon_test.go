@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,17 @@ func (r *rooms) beacons() string {
 		return err
 	}))
 	return list[here] + " " + list[west]
+}
+
+// lost is how many hosts of each location are lost.
+func (r *rooms) lost() string {
+	r.t.Helper()
+	var list map[arn.Location]int
+	expect.OK(r.t, r.DB.Read(r.t.Context(), func(tx *store.Tx) (err error) {
+		list, err = r.LostTx(tx)
+		return err
+	}))
+	return fmt.Sprint(list)
 }
 
 func TestBeaconsOfHosts(t *testing.T) {
@@ -59,10 +71,12 @@ func TestBeaconsOfHosts(t *testing.T) {
 			r.pass(5 * time.Second)
 		}
 		expect.Same(t, "after both were lost", r.beacons(), "10.0.0.3:7770 ")
+		expect.Same(t, "lost hosts", r.lost(), "map[custom-west:2 us-west-2:0]")
 		z.hello.Beacon = ""
 		a.dial(r)
 		z.dial(r)
 		expect.Same(t, "after they came back, one without", r.beacons(), "10.0.0.3:7770 [2001:db8::1]:7771")
+		expect.Same(t, "lost hosts", r.lost(), "map[custom-west:0 us-west-2:0]")
 
 		for _, bad := range []string{"10.0.0.1", "10.0.0.1:0", "a b:7770", "x.example:70000000", ":7770", "x\n:7770", strings.Repeat("x", 300) + ":1"} {
 			_, _, refuse, err := r.Hello(ctx, r.token, hostmsg.Hello{Host: "bad", Address: "10.0.0.1", OS: "linux", Beacon: bad})

@@ -229,24 +229,30 @@ func (s *Service) Hosts(ctx context.Context) (list []Host, err error) {
 // one. Of several it is the one of the host that is connected, stays, and joined first: always
 // the same, as long as that one is there. A lost host's is nobody's.
 func (s *Service) BeaconsTx(tx *store.Tx) (map[arn.Location]string, error) {
-	rows, err := tx.Query(`SELECT location, beacon FROM host WHERE beacon <> '' AND lost_at IS NULL
-		ORDER BY location, CASE WHEN node IS NULL THEN 1 ELSE 0 END, draining, key`)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	list := map[arn.Location]string{}
-	for rows.Next() {
-		var at arn.Location
+	_, err := store.All(func(row store.Scanner) (at arn.Location, err error) {
 		var where string
-		if err := rows.Scan(&at, &where); err != nil {
-			return nil, err
-		}
+		err = row.Scan(&at, &where)
 		if _, found := list[at]; !found {
 			list[at] = where
 		}
-	}
-	return list, rows.Err()
+		return at, err
+	})(tx.Query(`SELECT location, beacon FROM host WHERE beacon <> '' AND lost_at IS NULL
+		ORDER BY location, CASE WHEN node IS NULL THEN 1 ELSE 0 END, draining, key`))
+	return list, err
+}
+
+// LostTx is how many hosts of each location, of those with any, are lost: silent for too long,
+// and not heard of since.
+func (s *Service) LostTx(tx *store.Tx) (map[arn.Location]int, error) {
+	list := map[arn.Location]int{}
+	_, err := store.All(func(row store.Scanner) (at arn.Location, err error) {
+		var n int
+		err = row.Scan(&at, &n)
+		list[at] = n
+		return at, err
+	})(tx.Query(`SELECT location, CAST(sum(CASE WHEN lost_at IS NULL THEN 0 ELSE 1 END) AS BIGINT) FROM host GROUP BY location ORDER BY location`))
+	return list, err
 }
 
 // Drain empties a host, or lets it be filled again: it gets no new instances, those it has

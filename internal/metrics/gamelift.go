@@ -33,7 +33,8 @@ var (
 // waits are the bounds of times that players wait: 100 ms to 10 minutes.
 var waits = []float64{.1, .25, .5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600}
 
-// catalogue is every series of the gamelift_ family.
+// catalogue is every series of the gamelift_ family, and those of our own that are read with
+// it.
 var catalogue = []series{
 	// Fleets, of each location.
 	{"gamelift_active_instances", "Instances that are active, idle ones too.", fleetLabels, gauge},
@@ -90,6 +91,8 @@ var catalogue = []series{
 	{"gamelift_time_to_ticket_cancel_seconds", "Time from a ticket's start to its cancellation.", matchLabels, histogram},
 	{"gamelift_rule_evaluations_passed_total", "Evaluations of a rule that passed.", []string{"configuration_name", "rule_name"}, counter},
 	{"gamelift_rule_evaluations_failed_total", "Evaluations of a rule that failed.", []string{"configuration_name", "rule_name"}, counter},
+	// Hosts.
+	{"matchyard_lost_hosts", "Hosts that are silent for too long, until they come back or are forgotten.", []string{"location"}, gauge},
 }
 
 // domain is the gamelift_ family of a server.

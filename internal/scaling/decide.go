@@ -15,6 +15,7 @@ type Sample struct {
 	Free                                    int // processes that are ready and without a game session
 	Unhealthy                               int // processes that report bad health, or none
 	Activating, Active                      int // game sessions
+	Ending                                  int // processes that still have a game session which is not active any more
 	Players, Slots                          int // player sessions and slots of the active game sessions
 	Activatable                             int // game sessions that may be activated at once
 	QueueDepth                              int // placements that wait and for which this is the best place
@@ -41,7 +42,7 @@ func (s Sample) Metric(name types.MetricName) (float64, bool) {
 	case types.MetricNameIdleInstances:
 		return float64(s.IdleInstances), true
 	case types.MetricNamePercentAvailableGameSessions:
-		return percent(s.Free, s.Free+s.Activating+s.Active+s.Unhealthy), true
+		return percent(s.Free, s.Processes()), true
 	case types.MetricNamePercentIdleInstances:
 		return percent(s.IdleInstances, s.ActiveInstances), true
 	case types.MetricNameQueueDepth:
@@ -54,6 +55,9 @@ func (s Sample) Metric(name types.MetricName) (float64, bool) {
 		return 0, false
 	}
 }
+
+// Processes are all server processes, whatever they do.
+func (s Sample) Processes() int { return s.Free + s.Unhealthy + s.Activating + s.Active + s.Ending }
 
 func percent(part, whole int) float64 {
 	if whole == 0 {
