@@ -29,6 +29,7 @@ type serverStatus struct {
 	Totals      totals              `json:"totals"`
 	Fleets      []console.FleetLine `json:"fleets"`
 	Hosts       []console.HostLine  `json:"hosts"`
+	Agents      int64               `json:"agents"` // of AWS's own kind, on the node that was asked
 	Queues      []waiting           `json:"queues"`
 	Matchmakers []waiting           `json:"matchmakers"`
 	Problems    []console.Problem   `json:"problems"`
@@ -80,7 +81,7 @@ func (c *statusCmd) ask(ctx context.Context) (s serverStatus, err error) {
 	}
 	s = serverStatus{
 		Version: n.Version, Database: n.Database, Bytes: n.Bytes, ReadMs: n.Read, Nodes: n.Nodes, Sinks: n.Sinks,
-		Fleets: o.Fleets, Hosts: o.Hosts, Queues: q.Queues, Matchmakers: m.Matchmakers, Problems: o.Problems,
+		Fleets: o.Fleets, Hosts: o.Hosts, Agents: n.Sockets["agents"], Queues: q.Queues, Matchmakers: m.Matchmakers, Problems: o.Problems,
 	}
 	for _, f := range o.Fleets {
 		t := &s.Totals
@@ -119,6 +120,7 @@ func (s serverStatus) print(out io.Writer) error {
 		used += h.Used
 	}
 	say("hosts", "%d connected of %d, %d of %d instances used", connected, len(s.Hosts), used, capacity)
+	say("agents", "%d of Amazon's own on this node", s.Agents)
 	say("fleets", "%d, %d computes", len(s.Fleets), s.Totals.Computes)
 	say("processes", "%d, %d free", s.Totals.Processes, s.Totals.Free)
 	say("sessions", "%d", s.Totals.Sessions)
