@@ -190,13 +190,14 @@ func launchesOf(f fleet.Fleet) []LaunchLine {
 	return list
 }
 
-// EventLine is an event of a fleet, with a link to its log if it has one.
+// EventLine is an event of a fleet.
 type EventLine struct {
-	At    int64  `json:"at"`
-	Code  string `json:"code"`
-	Text  string `json:"text"`
-	Times int64  `json:"times"`
-	Log   string `json:"log,omitempty"`
+	ID     string `json:"id"`
+	At     int64  `json:"at"`
+	Code   string `json:"code"`
+	Text   string `json:"text"`
+	Times  int64  `json:"times"`
+	Logged bool   `json:"logged"` // fleet/log has its log
 }
 
 // fleetEvents are a page of a fleet's events, newest first.
@@ -219,13 +220,27 @@ func (s *Server) fleetEvents(r *http.Request) (any, error) {
 	}
 	list := []EventLine{}
 	for _, e := range out.Events {
-		l := EventLine{At: e.EventTime.UnixMilli(), Code: string(e.EventCode), Text: deref(e.Message), Times: 1, Log: deref(e.PreSignedLogUrl)}
+		l := EventLine{ID: deref(e.EventId), At: e.EventTime.UnixMilli(), Code: string(e.EventCode), Text: deref(e.Message), Times: 1, Logged: e.PreSignedLogUrl != nil}
 		if e.Count != nil {
 			l.Times = *e.Count
 		}
 		list = append(list, l)
 	}
 	return map[string]any{"events": list, "next": deref(out.NextToken)}, nil
+}
+
+// fleetLog is what a step of a fleet's creation said. It is read here and not by the link that
+// callers get, since who looks at the console may not reach the API's address.
+func (s *Server) fleetLog(r *http.Request) (any, error) {
+	var part [3]string
+	for i, name := range []string{"fleet", "event", "code"} {
+		var err error
+		if part[i], err = needed(r, name); err != nil {
+			return nil, err
+		}
+	}
+	log, err := s.Fleets.EventLog(r.Context(), "logs/"+part[0]+"/events/"+part[1]+"/"+part[2]+".txt")
+	return map[string]any{"text": log}, err
 }
 
 func (s *Server) policies(r *http.Request, f FleetLine) ([]PolicyLine, error) {

@@ -116,6 +116,7 @@ func (s *Server) Handler() http.Handler {
 	read("racks", s.racks)
 	read("capacity", s.capacity)
 	read("fleet/events", s.fleetEvents)
+	read("fleet/log", s.fleetLog)
 	read("sessions", s.sessions)
 	read("timeline", s.timeline)
 	read("game", s.game)

@@ -156,7 +156,7 @@ function Heat(p: { route: Route; fleet: View }) {
   );
 }
 
-interface Event { at: number; code: string; text: string; times: number; log?: string }
+interface Event { id: string; at: number; code: string; text: string; times: number; logged: boolean }
 
 // Events are what happened to a fleet, newest first, with the logs of its creation.
 function Events(p: { id: string }) {
@@ -172,14 +172,24 @@ function Events(p: { id: string }) {
       <Failed error={first.error ?? error} />
       {first.data && list.length === 0 && <Empty>Nothing happened to it.</Empty>}
       <div class="scroll" tabIndex={0} role="region" aria-label="Fleet events">
-        <ul class="feed">{list.map((e, i) => (
-          <li key={i}><When at={e.at} /><div><b class={/FAIL|ERROR|CRASH|TIMED_OUT|TIMEOUT|INVALID|UNHEALTHY|INTERRUPTED/.test(e.code) ? "bad" : ""}>{e.code}</b>{e.times > 1 && <span class="dim"> ×{e.times}</span>}
-            <div class="dim"><bdi>{plain(e.text, p.id)}</bdi></div>{e.log && <a href={e.log} target="_blank" rel="noreferrer">log</a>}</div></li>
+        <ul class="feed">{list.map((e) => (
+          <li key={e.id}><When at={e.at} /><div><b class={/FAIL|ERROR|CRASH|TIMED_OUT|TIMEOUT|INVALID|UNHEALTHY|INTERRUPTED/.test(e.code) ? "bad" : ""}>{e.code}</b>{e.times > 1 && <span class="dim"> ×{e.times}</span>}
+            <div class="dim"><bdi>{plain(e.text, p.id)}</bdi></div>{e.logged && <Log fleet={p.id} event={e} />}</div></li>
         ))}</ul>
         {next && <button type="button" onClick={more}>Older</button>}
       </div>
     </Panel>
   );
+}
+
+// Log is what a step of the creation said, read when somebody opens it.
+function Log(p: { fleet: string; event: Event }) {
+  const [text, set] = useState<string>();
+  const read = (e: { currentTarget: HTMLDetailsElement }) => {
+    if (!e.currentTarget.open || text !== undefined) return;
+    get<{ text: string }>("fleet/log", { fleet: p.fleet, event: p.event.id, code: p.event.code }).then((v) => set(v.text || "It said nothing."), (e: unknown) => set(message(e)));
+  };
+  return <details onToggle={read}><summary>log</summary><pre tabIndex={0}>{text ?? "Reading…"}</pre></details>;
 }
 
 // Runs is what a fleet's processes are.
