@@ -29,7 +29,7 @@ func TestMetricsOfAFleet(t *testing.T) {
 		for _, want := range []string{
 			"gamelift_active_game_sessions" + labels + "1", "gamelift_available_player_sessions" + labels + "7",
 			"gamelift_active_server_processes" + labels + "1", "gamelift_percent_available_game_sessions" + labels + "0",
-			"gamelift_server_process_activations_total" + labels + "1", "matchyard_agents 0",
+			"gamelift_server_process_activations_total" + labels + "1", "matchyard_agents 0", "matchyard_hosts 0",
 		} {
 			if !strings.Contains(body, want+"\n") {
 				t.Errorf("metrics lack %s", want)

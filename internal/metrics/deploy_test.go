@@ -11,7 +11,9 @@ import (
 )
 
 // elsewhere are the series of this program that app declares, where it has what they show.
-var elsewhere = []string{"matchyard_sockets"}
+var elsewhere = []string{
+	"matchyard_sockets", "matchyard_hosts", "matchyard_agents", "matchyard_beacon_received_total", "matchyard_beacon_answered_total",
+}
 
 // What the dashboards and alerts of deploy/ ask for is there to be asked for.
 func TestDashboardsAndAlertsAskForWhatThereIs(t *testing.T) {
