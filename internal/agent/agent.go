@@ -97,13 +97,15 @@ func (a *agent) run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	a.ctx = inner
-	if err := a.watch.Listen(inner, a.c.StatsD, a.c.CrashReports, a.c.Metrics); err != nil {
-		return err
-	}
-	defer a.watch.Close()
 	if err := a.openBeacon(inner); err != nil {
 		return err
 	}
+	if err := a.watch.Listen(inner, a.c.StatsD, a.c.CrashReports, a.c.Metrics); err != nil {
+		cancel()
+		a.work.Wait()
+		return err
+	}
+	defer a.watch.Close()
 	a.adoptAll()
 	a.work.Go(func() { a.tailer.run(inner) })
 	refused := make(chan error, 1)

@@ -16,7 +16,7 @@ import (
 const BeaconAuto = "auto"
 
 // openBeacon opens the host's ping beacon, if it is to have one, and notes where clients find
-// it. It answers until ctx ends.
+// it. It answers until ctx ends. What it counts is told with the telemetry, before that begins.
 func (a *agent) openBeacon(ctx context.Context) error {
 	listen := a.c.Beacon
 	if listen == "" {
@@ -42,6 +42,10 @@ func (a *agent) openBeacon(ctx context.Context) error {
 		a.beaconAt = net.JoinHostPort(cmp.Or(a.c.DNSName, a.c.Address), strconv.Itoa(int(s.Addr().Port())))
 	}
 	a.log.Info("ping beacon", slog.String("listen", s.Addr().String()), slog.String("clients", a.beaconAt))
+	a.watch.Beacon = func() map[string]int64 {
+		st := s.Stats()
+		return map[string]int64{"answered": st.Answered, "too_large": st.Large, "too_fast": st.Fast, "too_busy": st.Busy, "unfit": st.Unfit}
+	}
 	a.work.Go(func() {
 		if err := s.Run(ctx); err != nil {
 			a.log.Error("the ping beacon ended", slog.Any("error", err))

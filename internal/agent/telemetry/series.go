@@ -265,5 +265,10 @@ func (s *Server) collectOwn(out chan<- prometheus.Metric) {
 	for reason, n := range s.dropped {
 		give(out, "matchyard_agent_statsd_dropped_total", "StatsD lines not used, by reason.", prometheus.CounterValue, n, prometheus.Labels{"reason": reason})
 	}
+	if s.Beacon != nil {
+		for outcome, n := range s.Beacon() {
+			give(out, "matchyard_agent_beacon_datagrams_total", "Datagrams of the ping beacon, by what became of them.", prometheus.CounterValue, float64(n), prometheus.Labels{"outcome": outcome})
+		}
+	}
 	give(out, "matchyard_agent_statsd_series", "Series of game servers that are kept.", prometheus.GaugeValue, float64(len(s.series)), nil)
 }

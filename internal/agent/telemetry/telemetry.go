@@ -42,6 +42,9 @@ type Server struct {
 	// GroupOf is the process group of a process, which is the PID of a Process; nil without
 	// such groups. It finds the game of a child that reports.
 	GroupOf func(pid int) int
+	// Beacon counts the datagrams of the machine's ping beacon by what became of them; nil
+	// without a beacon.
+	Beacon func() map[string]int64
 
 	mu        sync.Mutex
 	processes map[string]*known

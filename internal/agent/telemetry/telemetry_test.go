@@ -90,6 +90,17 @@ func TestValuesAndTheirLabels(t *testing.T) {
 	expect(t, lines, "1", "matchyard_agent_process_ends_total", `fleet_id="fleet-1"`, `reason="NORMAL_TERMINATION"`)
 }
 
+func TestTheBeaconIsCounted(t *testing.T) {
+	s := known1()
+	if v, ok := has(scrape(t, s), "matchyard_agent_beacon_datagrams_total"); ok {
+		t.Errorf("without a beacon: %s", v)
+	}
+	s.Beacon = func() map[string]int64 { return map[string]int64{"answered": 7, "too_fast": 2} }
+	lines := scrape(t, s)
+	expect(t, lines, "7", "matchyard_agent_beacon_datagrams_total", `outcome="answered"`)
+	expect(t, lines, "2", "matchyard_agent_beacon_datagrams_total", `outcome="too_fast"`)
+}
+
 func TestHostilePackets(t *testing.T) {
 	s := known1()
 	for _, bad := range []string{
