@@ -20,7 +20,7 @@ import (
 
 // consoleInShort are the tests that run with all others; `make console-test` runs every
 // screen on every server, and those that look at how long something takes.
-const consoleInShort = "busy: .*, light|names of players stay text|a view is its link|the keyboard is enough|signs in"
+const consoleInShort = "busy: .*, light|names of players stay text|a view is its link|the keyboard is enough|signs in|a managed fleet|fair matches"
 
 // hostileNames are what players call themselves to harm those who look at them.
 var hostileNames = []string{
@@ -57,6 +57,7 @@ func TestConsole(t *testing.T) {
 	servers["busy"] = busy(t)
 	servers["crowd"] = crowded(t)
 	servers["serve"] = guarded(t)
+	servers["managed"] = grown(t)
 	text, err := json.Marshal(servers)
 	check(t, err)
 	file := filepath.Join(t.TempDir(), "servers.json")
@@ -153,6 +154,7 @@ func busy(t *testing.T) map[string]any {
 	reaches(t, w.api, "ticket-0", types.MatchmakingConfigurationStatusCompleted)
 	start("ticket-lonely", hostileNames[0], 1000)
 	start("ticket-far", "duellist-far", 1500)
+	ranked(t, w.api)
 	for range 3 { // errors of callers
 		_, _ = w.api.DescribeGameSessions(ctx, &gamelift.DescribeGameSessionsInput{FleetId: new("fleet-01890a5d-ac96-774b-bcce-b302099a8057")})
 		_, _ = w.api.DeleteAlias(ctx, &gamelift.DeleteAliasInput{AliasId: new("alias-01890a5d-ac96-774b-bcce-b302099a8057")})
@@ -170,6 +172,66 @@ func busy(t *testing.T) map[string]any {
 		"url": s.admin, "fleet": w.fleet, "game": *gs.GameSessionId, "player": "player-0", "queue": queue, "placement": "placement-0", "waiting": "placement-waits",
 		"matchmaker": "duel", "ticket": "ticket-lonely",
 	}
+}
+
+// ranked makes matches of players who are asked: one that all accept, one that somebody
+// rejects, and one that is slow and unfair.
+func ranked(t *testing.T, api *gamelift.Client) {
+	t.Helper()
+	ctx := t.Context()
+	rules := strings.Replace(duelRules, `"maxDistance": 5`, `"maxDistance": 50`, 1)
+	matchmaker(t, api, "ranked", rules, func(in *gamelift.CreateMatchmakingConfigurationInput) {
+		in.AcceptanceRequired, in.AcceptanceTimeoutSeconds = new(true), new(int32(60))
+	})
+	duel := func(a, b string, first, second float64, answers ...types.AcceptanceType) {
+		ids := []string{"ranked-" + a, "ranked-" + b}
+		for i, skill := range []float64{first, second} {
+			_, err := api.StartMatchmaking(ctx, &gamelift.StartMatchmakingInput{ConfigurationName: new("ranked"), TicketId: &ids[i], Players: []types.Player{{
+				PlayerId: &ids[i], PlayerAttributes: map[string]types.AttributeValue{"skill": {N: &skill}}, LatencyInMs: map[string]int32{"us-west-2": 30},
+			}}})
+			check(t, err)
+		}
+		for i, answer := range answers {
+			reaches(t, api, ids[i], types.MatchmakingConfigurationStatusRequiresAcceptance)
+			_, err := api.AcceptMatch(ctx, &gamelift.AcceptMatchInput{TicketId: &ids[i], PlayerIds: []string{ids[i]}, AcceptanceType: answer})
+			check(t, err)
+		}
+	}
+	duel("ann", "bob", 10, 14, types.AcceptanceTypeAccept, types.AcceptanceTypeAccept)
+	duel("cleo", "dan", 500, 540, types.AcceptanceTypeAccept, types.AcceptanceTypeAccept)
+	duel("eve", "fred", 900, 901, types.AcceptanceTypeReject)
+	reaches(t, api, "ranked-ann", types.MatchmakingConfigurationStatusCompleted)
+	reaches(t, api, "ranked-cleo", types.MatchmakingConfigurationStatusCompleted)
+	reaches(t, api, "ranked-eve", types.MatchmakingConfigurationStatusCancelled)
+}
+
+// grown is a server with a managed fleet that its policy let grow, and which was restarted
+// since; and with one that does not start.
+func grown(t *testing.T) map[string]any {
+	t.Helper()
+	s := dev(t, "sqlite")
+	t.Cleanup(func() { killGames(t, s.data) })
+	w := arena(t, s, 3)
+	broken := managedFleet(t, s, s.upload(t, theGame()), "/local/game/nothing", "", 1)
+	_, err := w.api.UpdateFleetCapacity(t.Context(), &gamelift.UpdateFleetCapacityInput{FleetId: &w.fleet, MinSize: new(int32(1)), MaxSize: new(int32(3))})
+	check(t, err)
+	_, err = w.api.PutScalingPolicy(t.Context(), &gamelift.PutScalingPolicyInput{
+		FleetId: &w.fleet, Name: &hostileNames[0], PolicyType: types.PolicyTypeTargetBased, MetricName: types.MetricNamePercentAvailableGameSessions,
+		TargetConfiguration: &types.TargetConfiguration{TargetValue: new(50.0)},
+	})
+	check(t, err)
+	within(t, time.Minute, "three processes are ready", func() bool { return *w.utilization(t).ActiveServerProcessCount == 3 })
+	for range 2 {
+		w.session(t, &gamelift.CreateGameSessionInput{MaximumPlayerSessionCount: new(int32(4)), Name: &hostileNames[1]})
+	}
+	s.advance(t, 2*time.Minute)
+	within(t, time.Minute, "there are two instances", func() bool { return *w.utilization(t).ActiveServerProcessCount == 6 })
+	broken.fleetBecomes(t, types.FleetStatusError)
+	s.stop(t)
+	s.restart(t)
+	s.advance(t, 3*time.Minute) // a manual clock is again that of the wall after a restart
+	within(t, time.Minute, "the processes are back", func() bool { return *w.utilization(t).ActiveServerProcessCount == 6 })
+	return map[string]any{"url": s.admin, "fleet": w.fleet, "broken": broken.fleet}
 }
 
 // crowded is a server with 100,000 game sessions on 400 computes, of which half have ended.

@@ -4,7 +4,7 @@ import { accessible, open, screens, servers, settled, strict } from "./servers";
 const images = process.env.CONSOLE_IMAGES;
 
 // Every view, on a server with nothing, with one of each, with traffic, and with a crowd.
-for (const name of ["empty", "one", "busy", "crowd"] as const) {
+for (const name of ["empty", "one", "busy", "crowd", "managed"] as const) {
   for (const [screen, hash] of screens(servers[name])) {
     for (const scheme of name === "busy" ? (["light", "dark"] as const) : (["light"] as const)) {
       test(`${name}: ${screen}, ${scheme}`, async ({ page }) => {
@@ -203,4 +203,88 @@ test("the page says when its server is gone, and comes back", async ({ page }) =
   await expect(page.getByText("○ connecting…")).toBeVisible();
   await page.unroute("**/api/events");
   await expect(page.getByText("● live")).toBeVisible({ timeout: 20_000 });
+});
+
+test("a managed fleet shows what it runs, why it grew, and what its creation said", async ({ page }) => {
+  const well = strict(page);
+  await open(page, servers.managed, `#/fleet/${servers.managed.fleet}`);
+  const heat = page.getByRole("region", { name: "Instances and their processes (2)" });
+  await expect(heat.locator(".heat .cell.active")).toHaveCount(2);
+  await expect(heat.locator(".heat .cell.free")).toHaveCount(4);
+  await expect(page.getByRole("region", { name: "What it runs" })).toContainText("3 × /local/game/server");
+  await expect(page.getByRole("region", { name: "What it runs" })).toContainText("6 processes");
+  // The history and the decisions are those from before the server's restart.
+  const scaling = page.getByRole("region", { name: "Capacity and scaling" });
+  const grew = scaling.getByRole("region", { name: "Scaling decisions" }).getByRole("row").filter({ hasText: "1 → 2" });
+  await expect(grew).toContainText(`policy ${servers.hostile[0]}`);
+  await expect(grew).toContainText("2 of 3 slots used, PercentAvailableGameSessions is 33.33 for a target of 50; needed now");
+  await expect(scaling.getByRole("img", { name: /^Instances: .*Desired: now 2, most 2; Active: now 2, most 2/ })).toBeVisible();
+  await expect(scaling.getByRole("region", { name: "Scaling policies" })).toContainText("keep at 50 %");
+  // By keyboard: the processes of an instance, in words; the link has it.
+  await heat.getByRole("button", { name: /^Processes of i-/ }).first().press("Enter");
+  await expect(heat.getByRole("region", { name: "Processes", exact: true }).getByRole("row")).toHaveCount(4);
+  await expect(page).toHaveURL(/host=i-/);
+  await accessible(page);
+  // A change is told when the pointer is at its mark.
+  const plot = scaling.locator(".u-over").first();
+  await plot.scrollIntoViewIfNeeded();
+  const box = (await plot.boundingBox())!;
+  for (let x = box.width - 1; x > 0 && !(await scaling.locator(".near").first().innerText()).includes("1 → 2"); x -= 4) await page.mouse.move(box.x + x, box.y + box.height / 2);
+  await expect(scaling.locator(".near").first()).toContainText("needed now");
+  await page.reload();
+  await expect(heat.getByRole("region", { name: "Processes", exact: true })).toBeVisible();
+  // One that does not start says so, with its log.
+  await open(page, servers.managed, `#/fleet/${servers.managed.broken}`);
+  const events = page.getByRole("region", { name: "Events", exact: true });
+  await expect(events).toContainText("FLEET_VALIDATION_LAUNCH_PATH_NOT_FOUND");
+  await events.getByText("log", { exact: true }).first().click();
+  await expect(events.locator("details pre").first()).toContainText("server");
+  await well();
+});
+
+test("a matchmaker tells of fair matches, of waits and of answers", async ({ page }) => {
+  await open(page, servers.busy, "#/matchmakers");
+  const line = page.getByRole("row").filter({ has: page.getByRole("link", { name: "ranked" }) }).first();
+  await expect(line).toContainText("67 %"); // of proposals were accepted
+  await line.getByRole("link", { name: "ranked" }).first().click();
+  const quality = page.getByRole("region", { name: "Match quality" });
+  await expect(quality.getByRole("region", { name: "Spread of skill" })).toContainText("mean 22, p50 4, p95 40");
+  await expect(quality.getByRole("region", { name: "Team difference in skill" })).toContainText("mean 22");
+  await expect(quality.getByRole("region", { name: "Longest wait" })).toBeVisible();
+  await expect(quality.getByRole("table").getByRole("row")).toHaveCount(2);
+  const acceptance = page.getByRole("region", { name: "Acceptance" });
+  await expect(acceptance).toContainText(/accepted2 67 %rejected1 33 %not answered0 0 %/);
+  await expect(page.getByRole("region", { name: "Outcomes" })).toContainText("AcceptanceRejected");
+});
+
+test("a queue tells what placements lacked", async ({ page }) => {
+  await open(page, servers.busy, "#/queue/nowhere");
+  await expect(page.getByRole("img", { name: /^Time from start to fulfilled/ })).toBeVisible();
+  await expect(page.getByRole("region", { name: "Placements", exact: true }).first()).toContainText("waits");
+});
+
+test("no view is wider than a telephone", async ({ page }) => {
+  await page.setViewportSize({ width: 390, height: 800 });
+  for (const name of ["busy", "managed", "empty"] as const) {
+    for (const [screen, hash] of screens(servers[name])) {
+      await open(page, servers[name], hash);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth), `${name}: ${screen}`).toBe(390);
+    }
+  }
+});
+
+test("times are of the reader's zone, or UTC", async ({ browser }) => {
+  const context = await browser.newContext({ timezoneId: "Asia/Tokyo" });
+  const page = await context.newPage();
+  await open(page, servers.busy, `#/game/${encodeURIComponent(servers.busy.game)}`);
+  await page.getByRole("button", { name: "Asia/Tokyo" }).click();
+  await expect(page.getByRole("button", { name: "UTC", exact: true })).toBeVisible();
+  await page.reload();
+  await open(page, servers.busy, "#/sessions");
+  await expect(page.getByRole("button", { name: "UTC", exact: true })).toBeVisible();
+  const now = new Date();
+  const near = [0, 1].map((h) => new Date(now.getTime() - h * 3600e3).getUTCHours().toString().padStart(2, "0") + ":");
+  const created = await page.getByRole("table", { name: "Game sessions" }).getByRole("row").nth(1).getByRole("cell").nth(7).innerText();
+  expect(near.some((h) => created.includes(h))).toBe(true);
+  await context.close();
 });

@@ -189,7 +189,7 @@ function Log(p: { fleet: string; event: Event }) {
     if (!e.currentTarget.open || text !== undefined) return;
     get<{ text: string }>("fleet/log", { fleet: p.fleet, event: p.event.id, code: p.event.code }).then((v) => set(v.text || "It said nothing."), (e: unknown) => set(message(e)));
   };
-  return <details onToggle={read}><summary>log</summary><pre tabIndex={0}>{text ?? "Reading…"}</pre></details>;
+  return <details onToggle={read}><summary>log</summary><pre tabIndex={0}>{text ?? "…"}</pre></details>;
 }
 
 // Runs is what a fleet's processes are.

@@ -150,8 +150,8 @@ export function Explained(p: { e: Explanation }) {
       {e.LeftPasses ? <p class="dim">{e.LeftPasses} looks between were left out.</p> : null}
       {e.Attempts && e.Attempts.length > 0 && (
         <div><h2>Game sessions started for it</h2>
-          <table><thead><tr><th scope="col">After</th><th scope="col">Where</th><th scope="col">Game session</th><th scope="col">Outcome</th></tr></thead>
-            <tbody>{e.Attempts.map((a, i) => <tr key={i}><td>{after(a.At)}</td><td>{a.Location} of {a.Fleet}</td><td><GameLink id={a.GameSession} /></td><td>{a.Outcome || (e.EndTime ? "ACTIVE" : "being activated")}</td></tr>)}</tbody></table></div>
+          <div class="scroll wide" tabIndex={0} role="region" aria-label="Game sessions started for it"><table><thead><tr><th scope="col">After</th><th scope="col">Where</th><th scope="col">Game session</th><th scope="col">Outcome</th></tr></thead>
+            <tbody>{e.Attempts.map((a, i) => <tr key={i}><td>{after(a.At)}</td><td>{a.Location} of {a.Fleet}</td><td><GameLink id={a.GameSession} /></td><td>{a.Outcome || (e.EndTime ? "ACTIVE" : "being activated")}</td></tr>)}</tbody></table></div></div>
       )}
     </div>
   );
@@ -163,11 +163,11 @@ function Look(p: { title: string; pass: Pass; after: (t: string) => string }) {
     <div>
       <h2>{p.title}</h2>
       <p class="dim" style={{ margin: "0 0 4px" }}>ranked by {(x.Steps ?? []).join(", ") || "nothing"}{x.Cap !== undefined && `; latency at most ${x.Cap} ms${x.Until ? `, until ${p.after(x.Until)} after the start` : ""}`}</p>
-      {!x.Candidates?.length && !x.Excluded?.length ? <Empty>There was no place at all to look at.</Empty> : <table><thead><tr><th scope="col">Place</th><th scope="col">Rank</th><th scope="col" class="num">Free</th><th scope="col">Outcome</th></tr></thead>
+      {!x.Candidates?.length && !x.Excluded?.length ? <Empty>There was no place at all to look at.</Empty> : <div class="scroll wide" tabIndex={0} role="region" aria-label={p.title}><table><thead><tr><th scope="col">Place</th><th scope="col">Rank</th><th scope="col" class="num">Free</th><th scope="col">Outcome</th></tr></thead>
         <tbody>
           {(x.Candidates ?? []).map((c, i) => <tr key={i}><td>{c.Location} of <a href={link("fleet", c.Fleet)}>{c.Fleet}</a></td><td>{c.Rank}</td><td class="num">{c.Free}</td><td class={c.Outcome === "chosen" ? "good" : ""}>{c.Outcome}</td></tr>)}
           {(x.Excluded ?? []).map((c, i) => <tr key={"x" + i}><td class="dim">{c.Location ? `${c.Location} of ${c.Fleet}` : `destination ${c.Destination}`}</td><td class="dim">left out</td><td class="num">{c.Free}</td><td>{c.Why}</td></tr>)}
-        </tbody></table>}
+        </tbody></table></div>}
       {(x.MoreCandidates || x.MoreExcluded) ? <p class="dim">and {(x.MoreCandidates ?? 0) + (x.MoreExcluded ?? 0)} more places</p> : null}
     </div>
   );
