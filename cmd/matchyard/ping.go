@@ -174,7 +174,7 @@ func (p *pingCmd) print(out *stdout, list []measured) error {
 
 // playerLatency is a member of PlayerLatencies, by the names the API has.
 type playerLatency struct {
-	PlayerId              string //nolint:revive // AWS's spelling
+	PlayerId              string
 	RegionIdentifier      string
 	LatencyInMilliseconds float32
 }

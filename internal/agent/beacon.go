@@ -11,7 +11,7 @@ import (
 	"github.com/matchyard/matchyard/internal/beacon"
 )
 
-// BeaconAuto, as Config.Beacon, is port 7770 of all interfaces, or of loopback where the host
+// BeaconAuto is, as Config.Beacon, port 7770 of all interfaces, or of loopback where the host
 // itself is reached no other way. Where something else has that port there is no beacon.
 const BeaconAuto = "auto"
 

@@ -31,7 +31,7 @@ func TestWhereBeaconsAre(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	defer func() { _ = taken.Close() }()
 	for name, c := range map[string]struct {
 		beacon, shown, address, dns string
 		host                        string // of what the server is told; "" when there is no beacon

@@ -161,7 +161,9 @@ func TestTheAddressThatWasAskedAnswers(t *testing.T) {
 	go func() { done <- s.Run(ctx) }()
 	defer func() {
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	}()
 	port := strconv.Itoa(int(s.Addr().Port()))
 	for _, host := range []string{"127.0.0.1", "127.0.0.77", "::1"} {
@@ -171,7 +173,7 @@ func TestTheAddressThatWasAskedAnswers(t *testing.T) {
 			t.Logf("no %s here: %v", host, err)
 			continue
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		if back := echo(t, conn.(*net.UDPConn), []byte("hello")); string(back) != "hello" {
 			t.Errorf("%s does not answer", host)
 		}
@@ -194,14 +196,16 @@ func TestBroadcastsAreNotAnswered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if _, err := conn.WriteToUDP([]byte("all"), &net.UDPAddr{IP: net.IPv4(127, 255, 255, 255), Port: int(s.Addr().Port())}); err != nil {
 		t.Skip(err)
 	}
 	for end := time.Now().Add(10 * time.Second); s.Stats().Received == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
 	}
 	cancel()
-	<-done
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 	if st := s.Stats(); st.Received != 1 || st.Unfit != 1 || st.Answered != 0 {
 		t.Errorf("stats are %+v", st)
 	}
