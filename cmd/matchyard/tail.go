@@ -36,7 +36,7 @@ var errNoTail = errors.New("this server shows no logs of game sessions that run"
 // live prints the log of a game session that runs: what there is, or with --follow until its
 // game server has ended. The error is errNoTail, a *host.NoTail, or final.
 func (l *logsCmd) live(ctx context.Context, out io.Writer) error {
-	p := &tailPrinter{out: out, raw: l.Raw, files: map[string]*printedFile{}, told: map[string]bool{}}
+	p := &tailPrinter{out: out, raw: l.Raw, files: map[string]*printedFile{}, told: map[string]bool{}, named: map[string]bool{}}
 	if !l.Raw {
 		p.out = term.Plain(out)
 	}
@@ -44,7 +44,7 @@ func (l *logsCmd) live(ctx context.Context, out io.Writer) error {
 		err := l.stream(ctx, p)
 		again := errors.Is(err, errTailBroken)
 		if none, ok := errors.AsType[*host.NoTail](err); ok && none.Code == host.TailAway && l.Follow {
-			p.say(none.Text)
+			p.once(none.Text)
 			again = true
 		}
 		if !again || !l.Follow && p.last != "" {
@@ -116,6 +116,9 @@ func (l *logsCmd) open(ctx context.Context, p *tailPrinter) (*http.Response, err
 	if err != nil {
 		return nil, err
 	}
+	// Servers want these signed: so the signature says what it is for.
+	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	r.Header.Set("X-Amz-Target", "GameLift.GetGameSessionLogUrl")
 	c := l.client().Options()
 	keys, err := c.Credentials.Retrieve(ctx)
 	if err != nil {
@@ -159,6 +162,7 @@ type tailPrinter struct {
 	files map[string]*printedFile
 	last  string // the file of the last line
 	told  map[string]bool
+	named map[string]bool // files there are
 }
 
 type printedFile struct {
@@ -180,9 +184,10 @@ func (p *tailPrinter) take(kind string, e tailed, follow bool) (over bool, err e
 		return false, p.text(e)
 	case "files":
 		for _, f := range e.Files {
-			if text := f.Name + " " + f.Note; f.Note != "" && !p.told[text] {
-				p.told[text] = true
-				p.say(text)
+			if f.Note != "" {
+				p.once(f.Name + " " + f.Note)
+			} else {
+				p.named[f.Name] = true
 			}
 		}
 	case "mark":
@@ -255,7 +260,7 @@ func (p *tailPrinter) write(f *printedFile, text []byte) error {
 	if len(text) == 0 {
 		return nil
 	}
-	if f.File != p.last && len(p.files) > 1 {
+	if f.File != p.last && len(p.named) > 1 {
 		if _, err := fmt.Fprintf(p.out, "==> %s <==\n", term.Quote(f.File)); err != nil {
 			return err
 		}
@@ -263,6 +268,14 @@ func (p *tailPrinter) write(f *printedFile, text []byte) error {
 	p.last = f.File
 	_, err := p.out.Write(text)
 	return err
+}
+
+// once says what is said again and again.
+func (p *tailPrinter) once(text string) {
+	if !p.told[text] {
+		p.told[text] = true
+		p.say(text)
+	}
 }
 
 func (p *tailPrinter) say(text string) {
