@@ -539,7 +539,13 @@ func (c counting) Do(r *http.Request) (*http.Response, error) {
 // manageKeys runs `matchyard keys` beside the server.
 func manageKeys(t testing.TB, s *server, args ...string) string {
 	t.Helper()
-	args = append(append([]string{"keys"}, args...), "--data", s.data)
+	return manage(t, s, append([]string{"keys"}, args...)...)
+}
+
+// manage runs a command of the program beside the server.
+func manage(t testing.TB, s *server, args ...string) string {
+	t.Helper()
+	args = append(args, "--data", s.data)
 	if s.store != "" {
 		args = append(args, "--store", s.store)
 	}

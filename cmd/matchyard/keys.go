@@ -9,10 +9,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"github.com/matchyard/matchyard/internal/access"
 	"github.com/matchyard/matchyard/internal/app"
+	"github.com/matchyard/matchyard/internal/cli"
 	"github.com/matchyard/matchyard/internal/config"
 )
 
@@ -22,6 +21,7 @@ type keysCmd struct {
 	List   listKeysCmd  `cmd:"" help:"List all access keys, the revoked ones too."`
 	Rotate rotateKeyCmd `cmd:"" help:"Make a key like another, which ends after a while."`
 	Revoke revokeKeyCmd `cmd:"" help:"End an access key for good."`
+	Reseal resealCmd    `cmd:"" help:"Store all secrets under the first key of the seal key file, so that those after it can go."`
 }
 
 // keysFlags say which server's keys are meant: a part of the server's own flags.
@@ -33,8 +33,8 @@ type keysFlags struct {
 }
 
 // config is the configuration of the server that is meant.
-func (k *keysFlags) config(parsed *kong.Context) (config.Config, error) {
-	c, err := config.Load(config.Sources{File: k.File, Env: os.LookupEnv, Flags: given(parsed)})
+func (k *keysFlags) config(parsed *cli.Context) (config.Config, error) {
+	c, err := config.Load(config.Sources{File: k.File, Env: os.LookupEnv, Flags: parsed.Given()})
 	if err != nil {
 		return c, usageError{err}
 	}
@@ -48,7 +48,7 @@ func (k *keysFlags) config(parsed *kong.Context) (config.Config, error) {
 }
 
 // open reaches the keys and runs f on them.
-func (k *keysFlags) open(ctx context.Context, parsed *kong.Context, f func(app.Keyring) error) (err error) {
+func (k *keysFlags) open(ctx context.Context, parsed *cli.Context, f func(app.Keyring) error) (err error) {
 	c, err := k.config(parsed)
 	if err != nil {
 		return err
@@ -79,7 +79,7 @@ type createKeyCmd struct {
 	Policy string `default:"full" placeholder:"POLICY" env:"-" help:"full, read-only, game-server, console, names of operations separated by commas, as in Describe*,ListFleets, or a policy document of IAM's form. @FILE reads it from a file. Default: full."`
 }
 
-func (k *createKeyCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+func (k *createKeyCmd) Run(ctx context.Context, parsed *cli.Context, out *stdout) error {
 	policy := k.Policy
 	if name, ok := strings.CutPrefix(policy, "@"); ok {
 		text, err := os.ReadFile(name)
@@ -109,7 +109,7 @@ type rotateKeyCmd struct {
 	Overlap time.Duration `default:"24h" env:"-" help:"How long the old key goes on. Default: 24h."`
 }
 
-func (k *rotateKeyCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+func (k *rotateKeyCmd) Run(ctx context.Context, parsed *cli.Context, out *stdout) error {
 	return k.open(ctx, parsed, func(keys app.Keyring) error {
 		c, err := keys.Rotate(ctx, k.ID, k.Overlap)
 		if err != nil {
@@ -121,7 +121,7 @@ func (k *rotateKeyCmd) Run(ctx context.Context, parsed *kong.Context, out *stdou
 
 type listKeysCmd struct{ keysFlags }
 
-func (k *listKeysCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+func (k *listKeysCmd) Run(ctx context.Context, parsed *cli.Context, out *stdout) error {
 	return k.open(ctx, parsed, func(keys app.Keyring) error {
 		list, err := keys.List(ctx)
 		if err != nil {
@@ -158,12 +158,25 @@ type revokeKeyCmd struct {
 	ID string `arg:"" help:"The access key id."`
 }
 
-func (k *revokeKeyCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+func (k *revokeKeyCmd) Run(ctx context.Context, parsed *cli.Context, out *stdout) error {
 	return k.open(ctx, parsed, func(keys app.Keyring) error {
 		if err := keys.Revoke(ctx, k.ID); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintln(out, "revoked", k.ID)
+		return err
+	})
+}
+
+type resealCmd struct{ keysFlags }
+
+func (k *resealCmd) Run(ctx context.Context, parsed *cli.Context, out *stdout) error {
+	return k.open(ctx, parsed, func(keys app.Keyring) error {
+		done, err := keys.Reseal(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(out, "%d secrets sealed anew; entries of the audit log chained anew: %d, and %d that had no seal\n", done.Secrets, done.Entries, done.Unsealed)
 		return err
 	})
 }

@@ -20,6 +20,8 @@ import (
 // ErrUnknown says that there is no such key, or that it is revoked.
 var ErrUnknown = errors.New("access key is unknown or revoked")
 
+var errNoSealKey = errors.New("there is no seal key")
+
 // Service is the access room. DB and Operations are required.
 type Service struct {
 	DB *store.DB
@@ -30,6 +32,8 @@ type Service struct {
 	// it cannot be stored as a hash, and whoever can read the database can then sign as
 	// anybody.
 	SealKey []byte
+	// OldSealKeys open what was stored under them before SealKey; see Reseal.
+	OldSealKeys [][]byte
 	// Audit is told of keys that are made and revoked, in the same transaction. May be nil.
 	Audit *Audit
 
@@ -41,7 +45,11 @@ func (s *Service) auditTx(tx *store.Tx, operation, id, name string) error {
 	if s.Audit == nil {
 		return nil
 	}
-	return s.Audit.AppendTx(tx, Entry{Operation: operation, Resources: []string{id}, Name: name, Outcome: "OK"})
+	e := Entry{Operation: operation, Name: name, Outcome: "OK"}
+	if id != "" {
+		e.Resources = []string{id}
+	}
+	return s.Audit.AppendTx(tx, e)
 }
 
 // Key is an access key without its secret.

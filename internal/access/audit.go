@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,8 +31,9 @@ type Entry struct {
 // that holds; without one, whoever can write the database can write it all anew.
 type Audit struct {
 	DB *store.DB
-	// SealKey is Service.SealKey.
-	SealKey []byte
+	// SealKey and OldSealKeys are Service's.
+	SealKey     []byte
+	OldSealKeys [][]byte
 }
 
 // Append adds an entry, with the time of its transaction.
@@ -60,10 +62,18 @@ func (a *Audit) AppendTx(tx *store.Tx, e Entry) error {
 	return err
 }
 
-func (a *Audit) sum(seq int64, last, text string) string {
+func (a *Audit) sum(seq int64, last, text string) string { return a.sumUnder(a.SealKey, seq, last, text) }
+
+// holds tells whether an entry was chained under the seal key or an old one.
+func (a *Audit) holds(seq int64, last, text, sum string) bool {
+	return a.sum(seq, last, text) == sum ||
+		slices.ContainsFunc(a.OldSealKeys, func(key []byte) bool { return a.sumUnder(key, seq, last, text) == sum })
+}
+
+func (*Audit) sumUnder(key []byte, seq int64, last, text string) string {
 	h := sha256.New()
-	if len(a.SealKey) > 0 {
-		h = hmac.New(sha256.New, a.SealKey)
+	if len(key) > 0 {
+		h = hmac.New(sha256.New, key)
 	}
 	h.Write([]byte(strconv.FormatInt(seq, 10) + "\n" + last + "\n" + text))
 	return hex.EncodeToString(h.Sum(nil))
@@ -103,7 +113,9 @@ func (a *Audit) Verify(ctx context.Context) (entries int64, err error) {
 				switch {
 				case seq != entries+1:
 					return fmt.Errorf("audit: entry %d is missing", entries+1)
-				case a.sum(seq, last, text) != sum:
+				case !a.holds(seq, last, text, sum) && len(a.SealKey) > 0 && a.sumUnder(nil, seq, last, text) == sum:
+					return fmt.Errorf("audit: entry %d was written without a seal key; keys reseal would seal it", seq)
+				case !a.holds(seq, last, text, sum):
 					return fmt.Errorf("audit: entry %d is not as it was written", seq)
 				}
 				entries, last, more = seq, sum, true

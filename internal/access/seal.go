@@ -1,82 +1,135 @@
 package access
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"errors"
+	"context"
 	"fmt"
-	"strings"
+
+	"github.com/matchyard/matchyard/internal/seal"
+	"github.com/matchyard/matchyard/internal/store"
 )
 
 // SealKeySize is the size of Service.SealKey.
-const SealKeySize = 32
+const SealKeySize = seal.KeySize
 
-// Stored forms of a secret. The number lets a later form stand beside this one.
-const (
-	plainPrefix  = "plain:"
-	sealedPrefix = "aes-gcm-1:" // base64 of nonce and ciphertext
-)
+const purpose = "matchyard access key secrets 1"
+
+// Ring are the keys that secrets are stored under.
+func (s *Service) Ring() seal.Ring { return seal.Ringed(s.SealKey, s.OldSealKeys...) }
 
 // seal makes the stored form of a secret. It is bound to the key's id: a sealed secret
 // moved to another row does not open.
 func (s *Service) seal(id string, secret Secret) (string, error) {
-	if len(s.SealKey) == 0 {
-		return plainPrefix + string(secret), nil
-	}
-	c, err := s.cipher()
-	if err != nil {
-		return "", err
-	}
-	nonce := make([]byte, c.NonceSize(), c.NonceSize()+len(secret)+c.Overhead())
-	_, _ = rand.Read(nonce) // never fails
-	return sealedPrefix + base64.StdEncoding.EncodeToString(c.Seal(nonce, nonce, []byte(secret), []byte(id))), nil
+	return s.Ring().Close(purpose, id, string(secret))
 }
 
-// open is the inverse of seal. Secrets stored plain, before there was a seal key, open with
-// any.
+// open is the inverse of seal.
 func (s *Service) open(id, stored string) (Secret, error) {
-	if plain, ok := strings.CutPrefix(stored, plainPrefix); ok {
-		return Secret(plain), nil
-	}
-	text, ok := strings.CutPrefix(stored, sealedPrefix)
-	if !ok {
-		return "", fmt.Errorf("secret of access key %s: stored in an unknown form", id)
-	}
-	if len(s.SealKey) == 0 {
-		return "", fmt.Errorf("secret of access key %s: it is sealed, and there is no seal key", id)
-	}
-	c, err := s.cipher()
+	secret, _, err := s.Ring().Open(purpose, id, stored)
 	if err != nil {
-		return "", err
-	}
-	raw, err := base64.StdEncoding.DecodeString(text)
-	if err != nil || len(raw) < c.NonceSize() {
-		return "", fmt.Errorf("secret of access key %s: damaged", id)
-	}
-	secret, err := c.Open(nil, raw[:c.NonceSize()], raw[c.NonceSize():], []byte(id))
-	if err != nil {
-		return "", fmt.Errorf("secret of access key %s: sealed with another seal key, or damaged", id)
+		return "", fmt.Errorf("secret of access key %s: %w", id, err)
 	}
 	return Secret(secret), nil
 }
 
-var errSealKey = errors.New("the seal key must be 32 bytes long")
-
-func (s *Service) cipher() (cipher.AEAD, error) {
-	if len(s.SealKey) != SealKeySize {
-		return nil, errSealKey
-	}
-	key, err := hkdf.Key(sha256.New, s.SealKey, nil, "matchyard access key secrets 1", 32)
-	if err != nil {
-		return nil, err
-	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	return cipher.NewGCM(block)
+// Resealed is what Reseal did.
+type Resealed struct {
+	Secrets  int   // that were stored plain, or under an old seal key
+	Entries  int64 // of the audit log that were chained under an old seal key
+	Unsealed int64 // of the audit log that were chained under none
 }
+
+// Reseal stores every secret under the seal key which is under none or an old one, and
+// chains the audit log anew under it, all or nothing. Then the old ones can be forgotten. An
+// audit log that does not hold is left as it is, and with it everything else.
+func (s *Service) Reseal(ctx context.Context) (done Resealed, err error) {
+	if len(s.SealKey) == 0 {
+		return done, fmt.Errorf("reseal: %w", errNoSealKey)
+	}
+	err = s.DB.Write(ctx, func(tx *store.Tx) error {
+		done = Resealed{}
+		if s.Audit != nil {
+			if err := s.Audit.resealTx(tx, &done); err != nil {
+				return err
+			}
+		}
+		var rows []row
+		if err := each(tx, `ORDER BY id`+tx.ForUpdate(), nil, func(r row) { rows = append(rows, r) }); err != nil {
+			return err
+		}
+		for _, r := range rows {
+			secret, stale, err := s.Ring().Open(purpose, r.ID, r.stored)
+			if err != nil {
+				return fmt.Errorf("secret of access key %s: %w", r.ID, err)
+			}
+			if !stale {
+				continue
+			}
+			stored, err := s.seal(r.ID, Secret(secret))
+			if err != nil {
+				return err
+			}
+			if _, err := tx.Exec(`UPDATE access_key SET secret = $2 WHERE id = $1`, r.ID, stored); err != nil {
+				return err
+			}
+			done.Secrets++
+		}
+		if done == (Resealed{}) {
+			return nil
+		}
+		return s.auditTx(tx, "keys:Reseal", "", "")
+	})
+	return done, err
+}
+
+// resealTx chains the log anew under the seal key.
+func (a *Audit) resealTx(tx *store.Tx, done *Resealed) error {
+	var end int64
+	var endSum string
+	if err := tx.QueryRow(`SELECT seq, sum FROM audit_head WHERE id = 1`+tx.ForUpdate()).Scan(&end, &endSum); err != nil {
+		return err
+	}
+	var seq int64
+	last, fresh := "", "" // of the chain as it is, and as it will be
+	for more := true; more; {
+		more = false
+		type changed struct {
+			seq int64
+			sum string
+		}
+		var changes []changed
+		err := auditRows(tx, seq, auditPage, func(n int64, text, sum string) error {
+			if n != seq+1 {
+				return fmt.Errorf("audit: entry %d is missing", seq+1)
+			}
+			seq, more = n, true
+			switch {
+			case a.sumUnder(a.SealKey, n, last, text) == sum:
+			case a.holds(n, last, text, sum):
+				done.Entries++
+			case a.sumUnder(nil, n, last, text) == sum:
+				done.Unsealed++
+			default:
+				return fmt.Errorf("audit: entry %d is not as it was written", n)
+			}
+			last, fresh = sum, a.sum(n, fresh, text)
+			if fresh != sum {
+				changes = append(changes, changed{n, fresh})
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, c := range changes {
+			if _, err := tx.Exec(`UPDATE audit SET sum = $2 WHERE seq = $1`, c.seq, c.sum); err != nil {
+				return err
+			}
+		}
+	}
+	if seq != end || last != endSum {
+		return fmt.Errorf("audit: entries after %d are missing", seq)
+	}
+	_, err := tx.Exec(`UPDATE audit_head SET sum = $1 WHERE id = 1`, fresh)
+	return err
+}
+

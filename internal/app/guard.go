@@ -1,13 +1,13 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/matchyard/matchyard/internal/access"
@@ -15,6 +15,7 @@ import (
 	"github.com/matchyard/matchyard/internal/awsapi"
 	"github.com/matchyard/matchyard/internal/config"
 	"github.com/matchyard/matchyard/internal/model"
+	"github.com/matchyard/matchyard/internal/seal"
 	"github.com/matchyard/matchyard/internal/sigv4"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/sts"
@@ -34,7 +35,7 @@ func (a *App) guard(ctx context.Context, api *awsapi.Server) error {
 		return err
 	}
 	if keys.SealKey == nil {
-		a.logger.Warn("the secrets of access keys are stored as they are; seal-key-file would seal them")
+		a.logger.Warn("secrets are stored as they are; seal-key-file would seal them")
 	}
 	root, made, err := keys.EnsureRoot(ctx, a.config.RootAccessKeyID, a.config.RootSecretAccessKey)
 	if err != nil {
@@ -80,24 +81,35 @@ func accessRoom(db *store.DB, c config.Config) (*access.Service, error) {
 	if c.SealKeyFile == "" {
 		return keys, nil
 	}
-	var err error
-	keys.SealKey, err = readSealKey(c.SealKeyFile)
-	keys.Audit.SealKey = keys.SealKey
-	return keys, err
+	ring, err := readSealKeys(c.SealKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	keys.SealKey, keys.OldSealKeys = ring[0], ring[1:]
+	keys.Audit.SealKey, keys.Audit.OldSealKeys = ring[0], ring[1:]
+	return keys, nil
 }
 
-func readSealKey(name string) ([]byte, error) {
+// readSealKeys reads a file of keys, one a line: the one in use, and those that were before.
+func readSealKeys(name string) (ring seal.Ring, err error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return nil, fmt.Errorf("seal-key-file: %w", err)
 	}
-	text = bytes.TrimSpace(text)
-	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
-		if key, err := decode(string(text)); err == nil && len(key) == access.SealKeySize {
-			return key, nil
+	for line := range strings.FieldsSeq(string(text)) {
+		key, err := hex.DecodeString(line)
+		if err != nil {
+			key, err = base64.StdEncoding.DecodeString(line)
 		}
+		if err != nil || len(key) != seal.KeySize {
+			return nil, fmt.Errorf("seal-key-file: line %d of %s does not hold %d bytes in base64 or hexadecimal", len(ring)+1, name, seal.KeySize)
+		}
+		ring = append(ring, key)
 	}
-	return nil, fmt.Errorf("seal-key-file: %s does not hold %d bytes in base64 or hexadecimal", name, access.SealKeySize)
+	if len(ring) == 0 {
+		return nil, fmt.Errorf("seal-key-file: %s is empty", name)
+	}
+	return ring, nil
 }
 
 // verifyDial checks the signed query of a game server for the gateway and returns when it was

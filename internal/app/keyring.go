@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/matchyard/matchyard/internal/access"
+	"github.com/matchyard/matchyard/internal/build"
 	"github.com/matchyard/matchyard/internal/config"
 	"github.com/matchyard/matchyard/internal/store"
 )
@@ -32,6 +33,8 @@ type Keyring interface {
 	List(ctx context.Context) ([]access.Key, error)
 	Revoke(ctx context.Context, id string) error
 	Rotate(ctx context.Context, id string, overlap time.Duration) (access.Credentials, error)
+	// Reseal stores all secrets under the first seal key, and chains the audit log under it.
+	Reseal(ctx context.Context) (access.Resealed, error)
 	// Entries are those of the audit log after a number, and Verify its check.
 	Entries(ctx context.Context, after int64, limit int) ([]access.Logged, error)
 	Verify(ctx context.Context) (entries int64, err error)
@@ -45,6 +48,18 @@ func (k localKeyring) Entries(ctx context.Context, after int64, limit int) ([]ac
 }
 
 func (k localKeyring) Verify(ctx context.Context) (int64, error) { return k.Audit.Verify(ctx) }
+
+func (k localKeyring) Reseal(ctx context.Context) (access.Resealed, error) {
+	done, err := k.Service.Reseal(ctx)
+	if err != nil {
+		return done, err
+	}
+	links, err := (&build.Service{DB: k.DB, Seal: k.Ring()}).Reseal(ctx)
+	if links {
+		done.Secrets++
+	}
+	return done, err
+}
 
 // OpenKeyring reaches the keys of the server with that configuration. Call done at the end.
 func OpenKeyring(ctx context.Context, c config.Config) (k Keyring, done func() error, err error) {
@@ -141,6 +156,10 @@ func keyHandler(mux *http.ServeMux, keys Keyring) {
 		c, err := keys.Rotate(r.Context(), r.PathValue("id"), overlap)
 		answerKeys(w, revealed{c.ID, string(c.Secret)}, err)
 	})
+	mux.HandleFunc("POST /reseal", func(w http.ResponseWriter, r *http.Request) {
+		done, err := keys.Reseal(r.Context())
+		answerKeys(w, done, err)
+	})
 	mux.HandleFunc("GET /audit", func(w http.ResponseWriter, r *http.Request) {
 		after, _ := strconv.ParseInt(r.URL.Query().Get("after"), 10, 64)
 		limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
@@ -206,6 +225,11 @@ func (k *remoteKeyring) Rotate(ctx context.Context, id string, overlap time.Dura
 	var c revealed
 	err := k.do(ctx, http.MethodPost, "/keys/"+url.PathEscape(id)+"/rotate?overlap="+url.QueryEscape(overlap.String()), &c)
 	return access.Credentials{ID: c.ID, Secret: access.Secret(c.Secret)}, err
+}
+
+func (k *remoteKeyring) Reseal(ctx context.Context) (done access.Resealed, err error) {
+	err = k.do(ctx, http.MethodPost, "/reseal", &done)
+	return done, err
 }
 
 func (k *remoteKeyring) Entries(ctx context.Context, after int64, limit int) (list []access.Logged, err error) {

@@ -43,7 +43,7 @@ const mostCredentials = 10
 func (s *Service) issueTx(tx *store.Tx, b Build) (*types.AwsCredentials, error) {
 	id, secret := "ASIA"+rand.Text()[:16], (rand.Text() + rand.Text())[:40]
 	token := rand.Text() + rand.Text() + rand.Text() + rand.Text()
-	sealed, err := seal(id, secret, token)
+	sealed, err := sealSecret(id, secret, token)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func sealer(token string) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-func seal(id, secret, token string) (string, error) {
+func sealSecret(id, secret, token string) (string, error) {
 	c, err := sealer(token)
 	if err != nil {
 		return "", err

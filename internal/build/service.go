@@ -7,6 +7,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/blob"
+	"github.com/matchyard/matchyard/internal/seal"
 	"github.com/matchyard/matchyard/internal/store"
 	"github.com/matchyard/matchyard/internal/tag"
 )
@@ -21,6 +22,8 @@ type Service struct {
 	// nowhere, and such builds and scripts are refused.
 	Sources blob.Source
 	Config  Config
+	// Seal closes the secret of links to files.
+	Seal seal.Ring
 
 	mu   sync.Mutex
 	busy map[store.Key]bool // builds whose file this process fetches or checks

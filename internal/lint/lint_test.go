@@ -26,7 +26,7 @@ var floors = []string{
 	// Public, and without anything of ours.
 	"paginate",
 	// The ground.
-	"internal/expect", "internal/store", "internal/blob", "internal/apierr", "internal/arn",
+	"internal/expect", "internal/store", "internal/blob", "internal/apierr", "internal/arn", "internal/seal",
 	// Pure.
 	"internal/page", "internal/event", "internal/flexmatch", "examples/flexmatch", "internal/sim", "internal/hostmsg", "internal/archive",
 	// Rooms.
@@ -35,7 +35,7 @@ var floors = []string{
 	// Edges.
 	"internal/trace", "internal/metrics", "internal/model", "internal/sigv4", "internal/awsapi", "internal/sts", "internal/gateway", "internal/console", "internal/webhook", "internal/listen", "internal/depot", "internal/beacon",
 	// The whole.
-	"internal/agent", "internal/config", "internal/app",
+	"internal/cli", "internal/agent", "internal/config", "internal/app",
 	// What drives the whole.
 	"matchyardtest", "internal/testkit", "internal/demo", "internal/bench", "internal/transfer", "internal/doctor", "internal/term", "internal/lint",
 	"examples", "conformance", "cmd", "scripts",
