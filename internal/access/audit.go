@@ -62,7 +62,9 @@ func (a *Audit) AppendTx(tx *store.Tx, e Entry) error {
 	return err
 }
 
-func (a *Audit) sum(seq int64, last, text string) string { return a.sumUnder(a.SealKey, seq, last, text) }
+func (a *Audit) sum(seq int64, last, text string) string {
+	return a.sumUnder(a.SealKey, seq, last, text)
+}
 
 // holds tells whether an entry was chained under the seal key or an old one.
 func (a *Audit) holds(seq int64, last, text, sum string) bool {

@@ -132,4 +132,3 @@ func (a *Audit) resealTx(tx *store.Tx, done *Resealed) error {
 	_, err := tx.Exec(`UPDATE audit_head SET sum = $1 WHERE id = 1`, fresh)
 	return err
 }
-
