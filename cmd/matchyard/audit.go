@@ -9,10 +9,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"github.com/matchyard/matchyard/internal/access"
 	"github.com/matchyard/matchyard/internal/app"
+	"github.com/matchyard/matchyard/internal/cli"
 )
 
 // auditCmd reads the log of changes, whether the server runs or not.
@@ -30,7 +29,7 @@ type listAuditCmd struct {
 // auditPage is how many entries are asked for at a time.
 const auditPage = 1000
 
-func (a *listAuditCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+func (a *listAuditCmd) Run(ctx context.Context, parsed *cli.Context, out *stdout) error {
 	return a.open(ctx, parsed, func(keys app.Keyring) error {
 		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		if !a.JSON {
@@ -69,7 +68,7 @@ func (a *listAuditCmd) print(out *stdout, table *tabwriter.Writer, e access.Logg
 
 type verifyAuditCmd struct{ keysFlags }
 
-func (a *verifyAuditCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+func (a *verifyAuditCmd) Run(ctx context.Context, parsed *cli.Context, out *stdout) error {
 	return a.open(ctx, parsed, func(keys app.Keyring) error {
 		n, err := keys.Verify(ctx)
 		if err == nil {

@@ -6,9 +6,8 @@ import (
 	"runtime/pprof"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"github.com/matchyard/matchyard/internal/bench"
+	"github.com/matchyard/matchyard/internal/cli"
 )
 
 type benchCmd struct {
@@ -18,7 +17,7 @@ type benchCmd struct {
 	CPUProfile string `name:"cpu-profile" placeholder:"FILE" help:"Write a CPU profile of the whole run."`
 }
 
-func (c *benchCmd) Run(ctx context.Context, _ *kong.Context, out *stdout) error {
+func (c *benchCmd) Run(ctx context.Context, _ *cli.Context, out *stdout) error {
 	program, err := os.Executable()
 	if err != nil {
 		return err

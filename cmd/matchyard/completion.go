@@ -3,10 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
-	"github.com/alecthomas/kong"
+	"github.com/matchyard/matchyard/internal/cli"
 )
 
 // completionCmd prints what a shell needs to complete matchyard's commands and flags: a few
@@ -68,12 +67,12 @@ type completeCmd struct {
 	Words []string `arg:"" optional:"" passthrough:""`
 }
 
-func (c *completeCmd) Run(parsed *kong.Context, out *stdout) error {
+func (c *completeCmd) Run(parsed *cli.Context, out *stdout) error {
 	words := c.Words
 	if len(words) > 0 && words[0] == "--" {
 		words = words[1:]
 	}
-	for _, x := range candidates(parsed.Model.Node, words) {
+	for _, x := range candidates(parsed.Root, words) {
 		line := x.word
 		if x.help != "" {
 			line += "\t" + x.help
@@ -90,22 +89,22 @@ type candidate struct{ word, help string }
 
 // candidates are what the last of words may become, as the words before it say: a value of
 // the flag before it, a flag, a command, or an argument.
-func candidates(node *kong.Node, words []string) (list []candidate) {
+func candidates(node *cli.Node, words []string) (list []candidate) {
 	if len(words) == 0 {
 		words = []string{""}
 	}
 	last, args := words[len(words)-1], 0
-	var open *kong.Flag // one that waits for its value
+	var open *cli.Value // one that waits for its value
 	for _, w := range words[:len(words)-1] {
 		switch {
 		case open != nil:
 			open = nil
 		case strings.HasPrefix(w, "-"):
-			if f := flagOf(node, w); f != nil && !f.IsBool() && !strings.Contains(w, "=") {
+			if f := node.Flag(w); f != nil && !f.IsBool() && !strings.Contains(w, "=") {
 				open = f
 			}
 		default:
-			if next := commandOf(node, w); next != nil {
+			if next := node.Child(w); next != nil {
 				node, args = next, 0
 			} else {
 				args++
@@ -120,15 +119,15 @@ func candidates(node *kong.Node, words []string) (list []candidate) {
 	}
 	switch {
 	case open != nil:
-		values(open.Value, "", add)
+		values(open, "", add)
 	case strings.HasPrefix(last, "--") && strings.Contains(last, "="):
 		name, _, _ := strings.Cut(last, "=")
-		if f := flagOf(node, name); f != nil {
-			values(f.Value, name+"=", add)
+		if f := node.Flag(name); f != nil {
+			values(f, name+"=", add)
 		}
 	case strings.HasPrefix(last, "-"):
-		for _, group := range node.AllFlags(true) {
-			for _, f := range group {
+		for _, f := range node.Flags() {
+			if !f.Hidden {
 				add("--"+f.Name, f.Help)
 			}
 		}
@@ -138,39 +137,18 @@ func candidates(node *kong.Node, words []string) (list []candidate) {
 				add(child.Name, child.Help)
 			}
 		}
-		if args < len(node.Positional) {
-			values(node.Positional[args], "", add)
+		if args < len(node.Args) {
+			values(node.Args[args], "", add)
 		}
 	}
 	return list
 }
 
 // values are those of which a flag or an argument takes one.
-func values(v *kong.Value, before string, add func(word, help string)) {
-	for _, e := range v.EnumSlice() {
+func values(v *cli.Value, before string, add func(word, help string)) {
+	for _, e := range v.Enum {
 		if e != "" {
 			add(before+e, "")
 		}
 	}
-}
-
-func commandOf(node *kong.Node, name string) *kong.Node {
-	i := slices.IndexFunc(node.Children, func(c *kong.Node) bool { return c.Name == name || slices.Contains(c.Aliases, name) })
-	if i < 0 {
-		return nil
-	}
-	return node.Children[i]
-}
-
-// flagOf is the flag that a word names.
-func flagOf(node *kong.Node, word string) *kong.Flag {
-	name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
-	for _, group := range node.AllFlags(false) {
-		for _, f := range group {
-			if strings.HasPrefix(word, "--") && f.Name == name || !strings.HasPrefix(word, "--") && f.Short != 0 && string(f.Short) == name {
-				return f
-			}
-		}
-	}
-	return nil
 }

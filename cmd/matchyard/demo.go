@@ -5,8 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/alecthomas/kong"
-
+	"github.com/matchyard/matchyard/internal/cli"
 	"github.com/matchyard/matchyard/internal/config"
 	"github.com/matchyard/matchyard/internal/demo"
 )
@@ -18,7 +17,7 @@ type demoCmd struct {
 	Admin      string `help:"Admin address. Default: with --keep 127.0.0.1:9171, else a free port." env:"MATCHYARD_ADMIN"`
 }
 
-func (c *demoCmd) Run(ctx context.Context, _ *kong.Context, out *stdout) error {
+func (c *demoCmd) Run(ctx context.Context, _ *cli.Context, out *stdout) error {
 	if c.GameServer == "" {
 		program, err := os.Executable()
 		if err != nil {

@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"text/tabwriter"
 
-	"github.com/alecthomas/kong"
-
 	"github.com/matchyard/matchyard/internal/app"
+	"github.com/matchyard/matchyard/internal/cli"
 	"github.com/matchyard/matchyard/internal/host"
 )
 
@@ -27,7 +26,7 @@ type hostTokensCmds struct {
 }
 
 // openHosts reaches the hosts of the server that the flags name and runs f on them.
-func (k *keysFlags) openHosts(ctx context.Context, parsed *kong.Context, f func(app.Hosts) error) (err error) {
+func (k *keysFlags) openHosts(ctx context.Context, parsed *cli.Context, f func(app.Hosts) error) (err error) {
 	c, err := k.config(parsed)
 	if err != nil {
 		return err
@@ -46,7 +45,7 @@ func (k *keysFlags) openHosts(ctx context.Context, parsed *kong.Context, f func(
 
 type listHostsCmd struct{ keysFlags }
 
-func (k *listHostsCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+func (k *listHostsCmd) Run(ctx context.Context, parsed *cli.Context, out *stdout) error {
 	return k.openHosts(ctx, parsed, func(hosts app.Hosts) error {
 		list, err := hosts.Hosts(ctx)
 		if err != nil {
@@ -88,7 +87,7 @@ type drainHostCmd struct {
 	Host string `arg:"" help:"The host's name."`
 }
 
-func (k *drainHostCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+func (k *drainHostCmd) Run(ctx context.Context, parsed *cli.Context, out *stdout) error {
 	return k.openHosts(ctx, parsed, func(hosts app.Hosts) error {
 		return said(out, "draining "+k.Host, hosts.Drain(ctx, k.Host, true))
 	})
@@ -99,7 +98,7 @@ type fillHostCmd struct {
 	Host string `arg:"" help:"The host's name."`
 }
 
-func (k *fillHostCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+func (k *fillHostCmd) Run(ctx context.Context, parsed *cli.Context, out *stdout) error {
 	return k.openHosts(ctx, parsed, func(hosts app.Hosts) error {
 		return said(out, "filling "+k.Host, hosts.Drain(ctx, k.Host, false))
 	})
@@ -110,7 +109,7 @@ type forgetHostCmd struct {
 	Host string `arg:"" help:"The host's name."`
 }
 
-func (k *forgetHostCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+func (k *forgetHostCmd) Run(ctx context.Context, parsed *cli.Context, out *stdout) error {
 	return k.openHosts(ctx, parsed, func(hosts app.Hosts) error {
 		return said(out, "forgot "+k.Host, hosts.Forget(ctx, k.Host))
 	})
@@ -130,7 +129,7 @@ type createHostTokenCmd struct {
 	Name string `arg:"" help:"What the token is for."`
 }
 
-func (k *createHostTokenCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+func (k *createHostTokenCmd) Run(ctx context.Context, parsed *cli.Context, out *stdout) error {
 	return k.openHosts(ctx, parsed, func(hosts app.Hosts) error {
 		_, secret, err := hosts.CreateToken(ctx, k.Name)
 		return said(out, "MATCHYARD_TOKEN="+secret, err)
@@ -139,7 +138,7 @@ func (k *createHostTokenCmd) Run(ctx context.Context, parsed *kong.Context, out 
 
 type listHostTokensCmd struct{ keysFlags }
 
-func (k *listHostTokensCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+func (k *listHostTokensCmd) Run(ctx context.Context, parsed *cli.Context, out *stdout) error {
 	return k.openHosts(ctx, parsed, func(hosts app.Hosts) error {
 		list, err := hosts.Tokens(ctx)
 		if err != nil {
@@ -163,7 +162,7 @@ type revokeHostTokenCmd struct {
 	ID string `arg:"" help:"The token's id."`
 }
 
-func (k *revokeHostTokenCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+func (k *revokeHostTokenCmd) Run(ctx context.Context, parsed *cli.Context, out *stdout) error {
 	return k.openHosts(ctx, parsed, func(hosts app.Hosts) error {
 		return said(out, "revoked "+k.ID, hosts.RevokeToken(ctx, k.ID))
 	})

@@ -12,8 +12,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/alecthomas/kong"
-
+	"github.com/matchyard/matchyard/internal/cli"
 	"github.com/matchyard/matchyard/internal/term"
 )
 
@@ -64,28 +63,48 @@ func run(args []string) int {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 
-	exited := -1 // set by --help
-	var c commands
-	parser, err := kong.New(&c,
-		kong.Name("matchyard"),
-		kong.Description("A game-session service that speaks the Amazon GameLift Servers API."),
-		kong.DefaultEnvars("MATCHYARD"),
-		kong.Exit(func(code int) { exited = code }),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(&stdout{os.Stdout}),
-	)
-	if err != nil {
-		panic(err) // the commands are not what kong takes
+	out := &stdout{os.Stdout}
+	line := newLine()
+	err := line.Parse(args)
+	switch {
+	case err != nil:
+		return report(usageError{err})
+	case line.Help:
+		return report(line.Command.WriteHelp(out))
 	}
-	parsed, err := parser.Parse(args)
-	if exited >= 0 {
-		return exited
+	return report(runnable(line.Command.Target())(ctx, line, out))
+}
+
+// newLine is a command line that was not read yet.
+func newLine() *cli.Context {
+	return cli.New("matchyard", "A game-session service that speaks the Amazon GameLift Servers API.", "MATCHYARD", &commands{})
+}
+
+// runnable is a command's Run, whatever it takes of the three; nil when it has none of these
+// forms. They are asked for by their types: methods looked up by name keep the linker from
+// leaving any out.
+func runnable(command any) func(ctx context.Context, line *cli.Context, out *stdout) error {
+	switch c := command.(type) {
+	case interface {
+		Run(ctx context.Context, line *cli.Context, out *stdout) error
+	}:
+		return c.Run
+	case interface {
+		Run(ctx context.Context, out *stdout) error
+	}:
+		return func(ctx context.Context, _ *cli.Context, out *stdout) error { return c.Run(ctx, out) }
+	case interface {
+		Run(ctx context.Context) error
+	}:
+		return func(ctx context.Context, _ *cli.Context, _ *stdout) error { return c.Run(ctx) }
+	case interface {
+		Run(line *cli.Context, out *stdout) error
+	}:
+		return func(_ context.Context, line *cli.Context, out *stdout) error { return c.Run(line, out) }
+	case interface{ Run(out *stdout) error }:
+		return func(_ context.Context, _ *cli.Context, out *stdout) error { return c.Run(out) }
 	}
-	if err == nil {
-		err = parsed.Run(parsed)
-		return report(err)
-	}
-	return report(usageError{err})
+	return nil
 }
 
 // report prints what went wrong and returns the exit code.

@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 
+	"github.com/matchyard/matchyard/internal/cli"
 	"github.com/matchyard/matchyard/internal/config"
 )
 
@@ -340,14 +341,36 @@ func TestAnUnwritableFolderIsSaid(t *testing.T) {
 	}
 }
 
-// TestFlagsAreTheFilesKeys holds the three names of a setting together: what kong makes of
+// TestEveryCommandCanBeRun holds the commands to the forms of Run that are known.
+func TestEveryCommandCanBeRun(t *testing.T) {
+	var look func(n *cli.Node)
+	seen := 0
+	look = func(n *cli.Node) {
+		for _, c := range n.Children {
+			look(c)
+		}
+		if len(n.Children) > 0 {
+			return
+		}
+		seen++
+		if runnable(n.Target()) == nil {
+			t.Errorf("%s: %T has no Run that is known", n.Name, n.Target())
+		}
+	}
+	look(newLine().Root)
+	if seen < 30 {
+		t.Errorf("%d commands", seen)
+	}
+}
+
+// TestFlagsAreTheFilesKeys holds the three names of a setting together: what the command line makes of
 // a field, what the file calls it, and what the environment does.
 func TestFlagsAreTheFilesKeys(t *testing.T) {
 	_, help, _ := do(t, nil, "dev", "--help")
 	words := strings.Join(strings.Fields(help), " ")
 	for f := range reflect.TypeFor[config.Config]().Fields() {
 		name := f.Tag.Get("yaml")
-		if f.Tag.Get("kong") == "-" {
+		if f.Tag.Get("cli") == "-" {
 			continue
 		}
 		if !regexp.MustCompile(`--` + name + `[= ]`).MatchString(words) {

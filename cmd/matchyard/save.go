@@ -11,9 +11,8 @@ import (
 	"os"
 	"strings"
 
-	"github.com/alecthomas/kong"
-
 	"github.com/matchyard/matchyard/internal/app"
+	"github.com/matchyard/matchyard/internal/cli"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
@@ -24,7 +23,7 @@ type saveCmd struct {
 }
 
 // Run makes the file only when all of it is written.
-func (s *saveCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+func (s *saveCmd) Run(ctx context.Context, parsed *cli.Context, out *stdout) error {
 	c, err := s.config(parsed)
 	if err != nil {
 		return err
@@ -62,7 +61,7 @@ type loadCmd struct {
 	From string `arg:"" name:"file" help:"The file; - for standard input."`
 }
 
-func (l *loadCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+func (l *loadCmd) Run(ctx context.Context, parsed *cli.Context, out *stdout) error {
 	c, err := l.config(parsed)
 	if err != nil {
 		return err

@@ -9,9 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"github.com/matchyard/matchyard/internal/app"
+	"github.com/matchyard/matchyard/internal/cli"
 	"github.com/matchyard/matchyard/internal/config"
 )
 
@@ -23,13 +22,13 @@ type flags struct {
 
 type devCmd struct{ flags }
 
-func (c *devCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+func (c *devCmd) Run(ctx context.Context, parsed *cli.Context, out *stdout) error {
 	return c.serve(ctx, parsed, out, true)
 }
 
 type serveCmd struct{ flags }
 
-func (c *serveCmd) Run(ctx context.Context, parsed *kong.Context, out *stdout) error {
+func (c *serveCmd) Run(ctx context.Context, parsed *cli.Context, out *stdout) error {
 	return c.serve(ctx, parsed, out, false)
 }
 
@@ -42,7 +41,7 @@ const ballast = 16 << 20
 const longestStop = 9500 * time.Millisecond
 
 // serve runs a server until a signal comes.
-func (f *flags) serve(ctx context.Context, parsed *kong.Context, out *stdout, dev bool) error {
+func (f *flags) serve(ctx context.Context, parsed *cli.Context, out *stdout, dev bool) error {
 	c, err := f.load(parsed, dev)
 	if err != nil {
 		return err
@@ -68,8 +67,8 @@ func (f *flags) serve(ctx context.Context, parsed *kong.Context, out *stdout, de
 }
 
 // load reads the configuration from all its sources.
-func (f *flags) load(parsed *kong.Context, dev bool) (config.Config, error) {
-	c, err := config.Load(config.Sources{File: f.File, Env: os.LookupEnv, Flags: given(parsed)})
+func (f *flags) load(parsed *cli.Context, dev bool) (config.Config, error) {
+	c, err := config.Load(config.Sources{File: f.File, Env: os.LookupEnv, Flags: parsed.Given()})
 	if err != nil {
 		return c, usageError{err}
 	}
@@ -79,17 +78,6 @@ func (f *flags) load(parsed *kong.Context, dev bool) (config.Config, error) {
 	}
 	c.Logger = logger(c)
 	return c, nil
-}
-
-// given are the flags of a command line, by name.
-func given(parsed *kong.Context) map[string]any {
-	flags := map[string]any{}
-	for _, p := range parsed.Path {
-		if p.Flag != nil {
-			flags[p.Flag.Name] = p.Flag.Target.Interface()
-		}
-	}
-	return flags
 }
 
 // logger logs to standard error, which leaves standard output to the ready line.

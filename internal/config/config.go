@@ -126,23 +126,23 @@ type Config struct {
 
 	// RootAccessKeyID and RootSecretAccessKey are the first key of a server in production.
 	// They are no flags, which other users of the machine could read.
-	RootAccessKeyID     string `yaml:"root-access-key-id" kong:"-"`
-	RootSecretAccessKey string `yaml:"root-secret-access-key" kong:"-"`
+	RootAccessKeyID     string `yaml:"root-access-key-id" cli:"-"`
+	RootSecretAccessKey string `yaml:"root-secret-access-key" cli:"-"`
 
 	// Sinks are where events go, and Targets the sinks of topics that queues and matchmaking
 	// configurations name as their NotificationTarget, by ARN. See docs/events.md. In the
 	// environment they are YAML or JSON. They are no flags, since sinks have secrets.
-	Sinks   []webhook.Sink    `yaml:"sinks" kong:"-"`
-	Targets map[string]string `yaml:"targets" kong:"-"`
+	Sinks   []webhook.Sink    `yaml:"sinks" cli:"-"`
+	Targets map[string]string `yaml:"targets" cli:"-"`
 
 	// What follows is set by the program and not by its user.
 
 	// Dev is the development server: any credentials, and a clock one can turn.
-	Dev bool `yaml:"-" kong:"-"`
+	Dev bool `yaml:"-" cli:"-"`
 	// Version is what /version and the ready line say.
-	Version string `yaml:"-" kong:"-"`
+	Version string `yaml:"-" cli:"-"`
 	// Logger is where the server logs; nil means slog.Default.
-	Logger *slog.Logger `yaml:"-" kong:"-"`
+	Logger *slog.Logger `yaml:"-" cli:"-"`
 }
 
 // Off is the Admin address of a server that has none, and the Traces of one that sends none.
