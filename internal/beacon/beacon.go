@@ -97,7 +97,7 @@ func Listen(address string, o Options) (*Server, error) {
 		s.logger = slog.Default()
 	}
 	s.limit.set(o)
-	watchHops(conn)
+	watchHops(conn, udp.IP == nil || udp.IP.IsUnspecified())
 	return s, nil
 }
 

@@ -13,11 +13,16 @@ import (
 // controlSize is room for what the kernel tells of a datagram.
 const controlSize = 128
 
-// watchHops has the kernel tell with each datagram how many hops it had left, and to which
-// address it went. A socket of both families is told of both.
-func watchHops(conn *net.UDPConn) {
-	_ = ipv4.NewPacketConn(conn).SetControlMessage(ipv4.FlagTTL|ipv4.FlagDst, true)
-	_ = ipv6.NewPacketConn(conn).SetControlMessage(ipv6.FlagHopLimit|ipv6.FlagDst, true)
+// watchHops has the kernel tell with each datagram how many hops it had left and, where that
+// may differ (which costs it a look at its routes), to which address it went. A socket of both
+// families is told of both.
+func watchHops(conn *net.UDPConn, addresses bool) {
+	four, six := ipv4.FlagTTL, ipv6.FlagHopLimit
+	if addresses {
+		four, six = four|ipv4.FlagDst, six|ipv6.FlagDst
+	}
+	_ = ipv4.NewPacketConn(conn).SetControlMessage(four, true)
+	_ = ipv6.NewPacketConn(conn).SetControlMessage(six, true)
 }
 
 // turn makes what the kernel told of a datagram what it is told of the answer: one hop less,

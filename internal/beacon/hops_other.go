@@ -7,6 +7,6 @@ import "net"
 // Elsewhere hops are not counted.
 const controlSize = 0
 
-func watchHops(*net.UDPConn) {}
+func watchHops(*net.UDPConn, bool) {}
 
 func turn([]byte) bool { return true }
