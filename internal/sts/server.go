@@ -14,6 +14,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,7 +77,7 @@ func (s *Server) claims(r *http.Request, others []string) bool {
 			return false
 		}
 		q := r.URL.Query()
-		return strings.HasSuffix(q.Get("X-Amz-Credential"), scope) || !contains(others, q.Get("Action"))
+		return strings.HasSuffix(q.Get("X-Amz-Credential"), scope) || !slices.Contains(others, q.Get("Action"))
 	case http.MethodPost:
 		if strings.Contains(r.Header.Get("Authorization"), scope) {
 			return true
@@ -87,16 +88,7 @@ func (s *Server) claims(r *http.Request, others []string) bool {
 		head, err := io.ReadAll(io.LimitReader(r.Body, mostBody+1))
 		r.Body = &again{io.MultiReader(bytes.NewReader(head), failing{err}, r.Body), r.Body}
 		q, _ := url.ParseQuery(string(head))
-		return !contains(others, q.Get("Action")) && !contains(others, r.URL.Query().Get("Action"))
-	}
-	return false
-}
-
-func contains(list []string, one string) bool {
-	for _, s := range list {
-		if s == one {
-			return true
-		}
+		return !slices.Contains(others, q.Get("Action")) && !slices.Contains(others, r.URL.Query().Get("Action"))
 	}
 	return false
 }
