@@ -3,7 +3,6 @@ package sim
 import (
 	"fmt"
 	"html"
-	"html/template"
 	"math"
 	"strings"
 )
@@ -63,7 +62,7 @@ func (f *frame) y(v float64) float64 { return f.y0 - (f.y0-topMargin)*v/f.top }
 func (f *frame) add(format string, args ...any) { fmt.Fprintf(&f.out, format, args...) }
 
 // SVG draws the chart.
-func (c chart) SVG() template.HTML {
+func (c chart) SVG() markup {
 	f := &frame{width: 520, x0: leftMargin, y0: chartHeight - footMargin}
 	if c.Wide {
 		f.width = 1060
@@ -91,7 +90,7 @@ func (c chart) SVG() template.HTML {
 	f.add(`<text class="label" x="%.1f" y="%.1f" text-anchor="middle">%s</text>`, (f.x0+f.x1)/2, chartHeight-6, html.EscapeString(c.XLabel))
 	f.add(`<text class="label" transform="translate(13 %.1f) rotate(-90)" text-anchor="middle">%s</text>`, (topMargin+f.y0)/2, html.EscapeString(c.YLabel))
 	f.add(`</svg>`)
-	return template.HTML(f.out.String()) //nolint:gosec // all text in it was escaped above
+	return markup(f.out.String()) // all text in it was escaped above
 }
 
 // extent sets the range of x and gives the highest y.
@@ -273,7 +272,7 @@ type rangeRow struct {
 }
 
 // SVG draws the rows.
-func (r ranges) SVG() template.HTML {
+func (r ranges) SVG() markup {
 	lane := 15.0
 	rowHeight := 12 + lane*float64(max(1, len(r.Names)))
 	height := topMargin + rowHeight*float64(len(r.Rows)) + footMargin
@@ -311,5 +310,5 @@ func (r ranges) SVG() template.HTML {
 	}
 	f.add(`<line class="axis" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>`, f.x0, f.x1, f.y0, f.y0)
 	f.add(`<text class="label" x="%.1f" y="%.1f" text-anchor="middle">%s</text></svg>`, (f.x0+f.x1)/2, height-6, html.EscapeString(r.Label))
-	return template.HTML(f.out.String()) //nolint:gosec // all text in it was escaped above
+	return markup(f.out.String()) // all text in it was escaped above
 }

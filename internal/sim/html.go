@@ -3,27 +3,21 @@ package sim
 import (
 	_ "embed"
 	"fmt"
-	"html/template"
 	"io"
 	"math"
 	"strings"
 )
 
-//go:embed page.html
-var pageText string
-
-var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"show": show, "group": func(n int) string { return group(float64(n)) }, "hours": hours,
-	"run":   func(i int) string { return fmt.Sprintf("run%d", i+1) },
-	"share": func(n, of int) string { return show(round(100*float64(n)/float64(max(1, of)))) + " %" },
-	"width": func(n, of int) template.CSS {
-		return template.CSS(fmt.Sprintf("width:%.2f%%", 100*float64(n)/float64(max(1, of)))) //nolint:gosec // digits
-	},
-	"sub": func(label string) bool { return strings.ToLower(label[:1]) == label[:1] },
-}).Parse(pageText))
+//go:embed page.css
+var pageStyle string
 
 // HTML writes the report as one page that needs nothing else: no network, no script.
-func (r *Report) HTML(w io.Writer) error { return page.Execute(w, pageView{r}) }
+func (r *Report) HTML(w io.Writer) error {
+	var s sheet
+	pageView{r}.write(&s)
+	_, err := io.WriteString(w, s.out.String())
+	return err
+}
 
 // pageView is the report with its plots.
 type pageView struct{ *Report }
@@ -31,7 +25,7 @@ type pageView struct{ *Report }
 // Plot is a figure of the page: the plot, and the table behind it.
 type Plot struct {
 	Title, Note string
-	SVG         template.HTML
+	SVG         markup
 	Legend      []Key
 	Head        []string
 	Rows        [][]string
