@@ -34,6 +34,7 @@ func (c *doctorCmd) Run(ctx context.Context, out *stdout) error {
 	transport.ForceAttemptHTTP2 = false // an upgrade is one of HTTP 1
 	transport.Protocols = new(http.Protocols)
 	transport.Protocols.SetHTTP1(true)
+	transport.TLSClientConfig = nil // the clone's offers HTTP 2, which a server would take
 	d := doctor.Doctor{
 		URL: url, Region: c.Region, Fleet: c.Fleet, API: api, Env: os.Getenv, Now: time.Now,
 		HTTP: &http.Client{Transport: transport}, Dial: (&net.Dialer{}).DialContext,

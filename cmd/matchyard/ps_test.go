@@ -113,3 +113,21 @@ func TestLooking(t *testing.T) {
 		t.Errorf("doctor without a server: %d\n%s", code, out)
 	}
 }
+
+// TestDoctorOverTLS has the server's own certificate trusted, and not.
+func TestDoctorOverTLS(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := start(t, nil, "dev", "--data", dir, "--listen", "127.0.0.1:0", "--admin", "off", "--beacon", "off")
+	url := strings.Replace(s.find(`ready (\S+)`), "http:", "https:", 1)
+	env := []string{"AWS_ACCESS_KEY_ID=any", "AWS_SECRET_ACCESS_KEY=any", "AWS_REGION=us-west-2"}
+	code, out, errs := do(t, append(env, "SSL_CERT_FILE="+dir+"/tls-cert.pem"), "doctor", "--server", url)
+	if code != 0 || !strings.Contains(out, url+" answers") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	code, out, _ = do(t, env, "doctor", "--server", url)
+	if code != 1 || !strings.Contains(out, "set SSL_CERT_FILE to the server's tls-cert.pem") {
+		t.Errorf("a certificate that nobody trusts: exit code %d\n%s", code, out)
+	}
+	s.stop()
+}
