@@ -120,24 +120,12 @@ func (s *Service) ListBuilds(ctx context.Context, in *gamelift.ListBuildsInput) 
 		if in.Status != "" {
 			where, args = where+` AND status = $3`, append(args, string(in.Status))
 		}
-		rows, err := tx.Query(`SELECT `+buildColumns+` FROM build `+where+` ORDER BY key LIMIT $2`, args...)
-		if err != nil {
-			return err
+		list, err := store.All(scanBuild)(tx.Query(`SELECT `+buildColumns+` FROM build `+where+` ORDER BY key LIMIT $2`, args...))
+		list, out.NextToken = page.Cut(list, size, func(b Build) string { return page.Encode("ListBuilds", in.Status, b.Key) })
+		for _, b := range list {
+			out.Builds = append(out.Builds, s.buildModel(b))
 		}
-		defer rows.Close()
-		var last store.Key
-		for rows.Next() {
-			if len(out.Builds) == size {
-				out.NextToken = new(page.Encode("ListBuilds", in.Status, last))
-				break
-			}
-			b, err := scanBuild(rows)
-			if err != nil {
-				return err
-			}
-			out.Builds, last = append(out.Builds, s.buildModel(b)), b.Key
-		}
-		return rows.Err()
+		return err
 	})
 	if err != nil {
 		return nil, err

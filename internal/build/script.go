@@ -106,24 +106,12 @@ func (s *Service) ListScripts(ctx context.Context, in *gamelift.ListScriptsInput
 	var out *gamelift.ListScriptsOutput
 	err := s.DB.Read(ctx, func(tx *store.Tx) error {
 		out = &gamelift.ListScriptsOutput{Scripts: []types.Script{}}
-		rows, err := tx.Query(`SELECT `+scriptColumns+` FROM script WHERE key > $1 ORDER BY key LIMIT $2`, after, size+1)
-		if err != nil {
-			return err
+		list, err := store.All(scanScript)(tx.Query(`SELECT `+scriptColumns+` FROM script WHERE key > $1 ORDER BY key LIMIT $2`, after, size+1))
+		list, out.NextToken = page.Cut(list, size, func(c Script) string { return page.Encode("ListScripts", nil, c.Key) })
+		for _, c := range list {
+			out.Scripts = append(out.Scripts, s.scriptModel(c))
 		}
-		defer rows.Close()
-		var last store.Key
-		for rows.Next() {
-			if len(out.Scripts) == size {
-				out.NextToken = new(page.Encode("ListScripts", nil, last))
-				break
-			}
-			c, err := scanScript(rows)
-			if err != nil {
-				return err
-			}
-			out.Scripts, last = append(out.Scripts, s.scriptModel(c)), c.Key
-		}
-		return rows.Err()
+		return err
 	})
 	if err != nil {
 		return nil, err

@@ -154,10 +154,7 @@ func (s *Service) ListCompute(ctx context.Context, in *gamelift.ListComputeInput
 		if err != nil {
 			return err
 		}
-		if len(list) > size {
-			list = list[:size]
-			out.NextToken = new(page.Encode("ListCompute", bind, list[size-1].key))
-		}
+		list, out.NextToken = page.Cut(list, size, func(c compute) string { return page.Encode("ListCompute", bind, c.key) })
 		for _, c := range list {
 			out.ComputeList = append(out.ComputeList, s.model(c))
 		}

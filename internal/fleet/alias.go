@@ -135,8 +135,9 @@ func (s *Service) ListAliases(ctx context.Context, in *gamelift.ListAliasesInput
 		return nil, err
 	}
 	size := page.Size(in.Limit, aliasesPage, aliasesPage)
-	out := &gamelift.ListAliasesOutput{Aliases: []types.Alias{}}
+	var out *gamelift.ListAliasesOutput
 	err := s.DB.Read(ctx, func(tx *store.Tx) error {
+		out = &gamelift.ListAliasesOutput{Aliases: []types.Alias{}}
 		where, args := `WHERE key > $1`, []any{after, size + 1}
 		if in.Name != nil {
 			where, args = where+` AND name = $3`, append(args, *in.Name)
@@ -144,23 +145,12 @@ func (s *Service) ListAliases(ctx context.Context, in *gamelift.ListAliasesInput
 		if in.RoutingStrategyType != "" {
 			where, args = where+` AND strategy = $`+[]string{"3", "4"}[len(args)-2], append(args, in.RoutingStrategyType)
 		}
-		rows, err := tx.Query(`SELECT `+aliasColumns+` FROM alias `+where+` ORDER BY key LIMIT $2`, args...)
-		if err != nil {
-			return err
+		list, err := store.All(scanAlias)(tx.Query(`SELECT `+aliasColumns+` FROM alias `+where+` ORDER BY key LIMIT $2`, args...))
+		list, out.NextToken = page.Cut(list, size, func(a alias) string { return page.Encode("ListAliases", bind, a.key) })
+		for _, a := range list {
+			out.Aliases = append(out.Aliases, s.aliasModel(a))
 		}
-		defer rows.Close()
-		for rows.Next() {
-			if len(out.Aliases) == size {
-				out.NextToken = new(page.Encode("ListAliases", bind, after))
-				break
-			}
-			a, err := scanAlias(rows)
-			if err != nil {
-				return err
-			}
-			out.Aliases, after = append(out.Aliases, s.aliasModel(a)), a.key
-		}
-		return rows.Err()
+		return err
 	})
 	if err != nil {
 		return nil, err

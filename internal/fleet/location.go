@@ -99,9 +99,9 @@ func (s *Service) ListLocations(ctx context.Context, in *gamelift.ListLocationsI
 	}
 	wants := func(f types.LocationFilter) bool { return len(in.Filters) == 0 || slices.Contains(in.Filters, f) }
 	size := page.Size(in.Limit, locationsPage, locationsPage)
-	out := &gamelift.ListLocationsOutput{Locations: []types.LocationModel{}}
+	var out *gamelift.ListLocationsOutput
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		out.Locations, out.NextToken = []types.LocationModel{}, nil
+		out = &gamelift.ListLocationsOutput{Locations: []types.LocationModel{}}
 		beacons, err := s.beaconsTx(tx)
 		if err != nil {
 			return err
@@ -113,33 +113,39 @@ func (s *Service) ListLocations(ctx context.Context, in *gamelift.ListLocationsI
 		if !wants(types.LocationFilterCustom) {
 			return nil
 		}
-		after := after
-		rows, err := tx.Query(`SELECT key, name FROM location WHERE key > $1 ORDER BY key LIMIT $2`, after, size-len(out.Locations)+1)
+		// A page that the home region fills goes on with the first custom one.
+		left := size - len(out.Locations)
+		list, err := store.All(scanLocation)(tx.Query(`SELECT key, name FROM location WHERE key > $1 ORDER BY key LIMIT $2`, after, left+1))
 		if err != nil {
 			return err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var key store.Key
-			var name arn.Location
-			if err := rows.Scan(&key, &name); err != nil {
-				return err
-			}
-			if len(out.Locations) == size {
-				out.NextToken = new(page.Encode("ListLocations", bind, after))
-				break
-			}
-			l := s.customLocation(name)
-			l.PingBeacon = beacons[name]
-			out.Locations = append(out.Locations, l)
-			after = key
+		if left == 0 && len(list) > 0 {
+			list, out.NextToken = nil, new(page.Encode("ListLocations", bind, after))
+		} else {
+			list, out.NextToken = page.Cut(list, left, func(l location) string { return page.Encode("ListLocations", bind, l.key) })
 		}
-		return rows.Err()
+		for _, l := range list {
+			m := s.customLocation(l.name)
+			m.PingBeacon = beacons[l.name]
+			out.Locations = append(out.Locations, m)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
+}
+
+// location is a custom location.
+type location struct {
+	key  store.Key
+	name arn.Location
+}
+
+func scanLocation(row store.Scanner) (l location, err error) {
+	err = row.Scan(&l.key, &l.name)
+	return l, err
 }
 
 func (s *Service) customLocation(name arn.Location) types.LocationModel {

@@ -127,11 +127,8 @@ func (s *Service) DescribeMatchmakingConfigurations(ctx context.Context, in *gam
 		return nil, err
 	}
 	out := &gamelift.DescribeMatchmakingConfigurationsOutput{Configurations: []types.MatchmakingConfiguration{}}
-	for i, c := range list {
-		if i == size {
-			out.NextToken = new(page.Encode(op, bind, list[i-1].Key))
-			break
-		}
+	list, out.NextToken = page.Cut(list, size, func(c configuration) string { return page.Encode(op, bind, c.Key) })
+	for _, c := range list {
 		out.Configurations = append(out.Configurations, s.configurationModel(c))
 	}
 	return out, nil

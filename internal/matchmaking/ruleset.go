@@ -105,11 +105,8 @@ func (s *Service) DescribeMatchmakingRuleSets(ctx context.Context, in *gamelift.
 		return nil, err
 	}
 	out := &gamelift.DescribeMatchmakingRuleSetsOutput{RuleSets: []types.MatchmakingRuleSet{}}
-	for i, r := range list {
-		if i == size {
-			out.NextToken = new(page.Encode(op, in.Names, list[i-1].key))
-			break
-		}
+	list, out.NextToken = page.Cut(list, size, func(r ruleSet) string { return page.Encode(op, in.Names, r.key) })
+	for _, r := range list {
 		out.RuleSets = append(out.RuleSets, s.ruleSetModel(r))
 	}
 	return out, nil

@@ -35,6 +35,15 @@ func Size(limit *int32, def, most int32) int {
 	return int(min(*limit, most))
 }
 
+// Cut makes a page of rows of which one more than size was asked for, and the token of the
+// next page, which token makes of the last row; nil when there is none.
+func Cut[T any](rows []T, size int, token func(last T) string) (list []T, next *string) {
+	if len(rows) <= size {
+		return rows, nil
+	}
+	return rows[:size], new(token(rows[size-1]))
+}
+
 // Encode makes the token of a listing's next page. op is the operation; bind is whatever
 // else the token depends on: the request's parameters without Limit and NextToken, marshalled
 // as JSON. The cursor is the position: integers (of any integer type) and short strings.

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -187,6 +188,19 @@ func FuzzPageToken(f *testing.F) {
 			t.Fatalf("%d was cut to %d", k, small)
 		}
 	})
+}
+
+func TestCut(t *testing.T) {
+	rows := []int{1, 2, 3, 4}
+	for n, want := range []struct {
+		list []int
+		next string
+	}{{nil, ""}, {rows[:1], ""}, {rows[:2], ""}, {rows[:3], ""}, {rows[:3], "after 3"}} {
+		list, next := Cut(rows[:n], 3, func(last int) string { return fmt.Sprintf("after %d", last) })
+		if !slices.Equal(list, want.list) || (next == nil) != (want.next == "") || next != nil && *next != want.next {
+			t.Errorf("of %d rows: %v, %v; want %v, %q", n, list, next, want.list, want.next)
+		}
+	}
 }
 
 func BenchmarkEncode(b *testing.B) {

@@ -145,11 +145,8 @@ func (s *Service) DescribeGameSessionQueues(ctx context.Context, in *gamelift.De
 		if err != nil {
 			return err
 		}
-		for i, q := range list {
-			if i == size {
-				out.NextToken = new(page.Encode("DescribeGameSessionQueues", in.Names, list[i-1].key))
-				break
-			}
+		list, out.NextToken = page.Cut(list, size, func(q queue) string { return page.Encode("DescribeGameSessionQueues", in.Names, q.key) })
+		for _, q := range list {
 			out.GameSessionQueues = append(out.GameSessionQueues, s.queueModel(q))
 		}
 		return nil
