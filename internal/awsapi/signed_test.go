@@ -404,13 +404,15 @@ func TestDatabaseFailureIsOurs(t *testing.T) {
 	}
 }
 
+const exampleDial = "Authorization=SigV4&ComputeId=host-1%2Ftask-2&FleetId=fleet-2222bbbb-33cc-44dd-55ee-6666ffff77aa&X-Amz-Algorithm=AWS4-HMAC-SHA256&" +
+	"X-Amz-Credential=AKIDEXAMPLE%2F20261125%2Fus-west-2%2Fgamelift%2Faws4_request&X-Amz-Date=20261125T022203Z&" +
+	"X-Amz-Signature=34567056d11f51738f44ba59efd1c4eaf7a628014919d062853fa8ca36be1d72&pID=process-1&sdkLanguage=Go&sdkVersion=5.5.0"
+
 // TestDial is the query of a game server that signs, as the Go server SDK does.
 func TestDial(t *testing.T) {
 	s := startSigned(t, (*httptest.Server).Start)
 	s.signed.Now = func() time.Time { return time.Date(2026, 11, 25, 2, 22, 3, 0, time.UTC) }
-	query, err := url.ParseQuery("Authorization=SigV4&ComputeId=host-1%2Ftask-2&FleetId=fleet-2222bbbb-33cc-44dd-55ee-6666ffff77aa&X-Amz-Algorithm=AWS4-HMAC-SHA256&" +
-		"X-Amz-Credential=AKIDEXAMPLE%2F20261125%2Fus-west-2%2Fgamelift%2Faws4_request&X-Amz-Date=20261125T022203Z&" +
-		"X-Amz-Signature=34567056d11f51738f44ba59efd1c4eaf7a628014919d062853fa8ca36be1d72&pID=process-1&sdkLanguage=Go&sdkVersion=5.5.0")
+	query, err := url.ParseQuery(exampleDial)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -556,5 +558,126 @@ func BenchmarkSigned(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// Forms of signatures that other services take are refused, and what is put between the
+// signer and us.
+func TestSignaturesOfOtherForms(t *testing.T) {
+	s := startSigned(t, (*httptest.Server).Start)
+	c := s.create(t, "c", "full")
+	const ok = "ok"
+	for name, k := range map[string]struct {
+		change func(*http.Request)
+		code   string
+	}{
+		"as it is":                {func(*http.Request) {}, ok},
+		"in chunks":               {func(r *http.Request) { r.ContentLength = -1; r.TransferEncoding = []string{"chunked"} }, "InvalidSignatureException"}, // the length was signed
+		"no hash":                 {func(r *http.Request) { r.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD") }, "InvalidSignatureException"},
+		"a hash for S3's streams": {func(r *http.Request) { r.Header.Set("X-Amz-Content-Sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER") }, "InvalidSignatureException"},
+		"another body":            {func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader(`{"Limit":1}`)); r.ContentLength = 11 }, "InvalidSignatureException"},
+		"a second operation":      {func(r *http.Request) { r.Header.Add("X-Amz-Target", "GameLift.DeleteFleet") }, "UnknownOperationException"},
+		"another operation":       {func(r *http.Request) { r.Header.Set("X-Amz-Target", "GameLift.DeleteFleet") }, "InvalidSignatureException"},
+		"a second date":           {func(r *http.Request) { r.Header.Add("X-Amz-Date", r.Header.Get("X-Amz-Date")) }, "IncompleteSignatureException"},
+		"a second signature":      {func(r *http.Request) { r.Header.Add("Authorization", r.Header.Get("Authorization")) }, "IncompleteSignatureException"},
+		"a second type":           {func(r *http.Request) { r.Header.Add("Content-Type", "text/plain") }, "InvalidSignatureException"},
+		"another scheme":          {func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }, "IncompleteSignatureException"},
+		"none":                    {func(r *http.Request) { r.Header.Del("Authorization") }, "MissingAuthenticationTokenException"},
+		"a long one": {func(r *http.Request) {
+			r.Header.Set("Authorization", "AWS4-HMAC-SHA256 "+strings.Repeat("Credential=", 4000))
+		}, "IncompleteSignatureException"},
+	} {
+		status, answer := s.postJSON(t, c, "ListFleets", `{}`, k.change)
+		if code, _ := answer["__type"].(string); k.code == ok && status != 200 || k.code != ok && (status != 400 || code != k.code) {
+			t.Errorf("%s: %d %v", name, status, answer)
+		}
+	}
+	// A link that was signed asks nothing here: it cannot name an operation.
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/?X-Amz-Expires=60", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(nil)
+	link, _, err := v4.NewSigner().PresignHTTP(t.Context(), credentials(c), r, hex.EncodeToString(sum[:]), "gamelift", "us-west-2", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		r, err := http.NewRequestWithContext(t.Context(), method, link, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if method == http.MethodPost {
+			r.Header.Set("X-Amz-Target", "GameLift.ListFleets")
+		}
+		resp, err := s.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if strings.Contains(string(text), "FleetIds") || method == http.MethodPost && !strings.Contains(string(text), "IncompleteSignatureException") {
+			t.Errorf("%s a signed link: %d %s", method, resp.StatusCode, text)
+		}
+	}
+}
+
+// Whoever signed in with a key, as to the console, has it no longer than it lasts.
+func TestAKeyThatEndsBetweenTheChecks(t *testing.T) {
+	s := startSigned(t, (*httptest.Server).Start)
+	c := s.create(t, "desk", "full")
+	if _, err := s.keys.Rotate(t.Context(), c.ID, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	ask := func() error {
+		return s.signed.Authorize(t.Context(), awsapi.Identity{AccessKeyID: c.ID}, "ListFleets", nil)
+	}
+	if err := ask(); err != nil {
+		t.Errorf("while it lasts: %v", err)
+	}
+	s.ahead.Store(int64(61 * time.Minute))
+	var e *apierr.Error
+	if err := ask(); !errors.As(err, &e) || e.Code != "ExpiredTokenException" {
+		t.Errorf("after its end: %v", err)
+	}
+}
+
+// A policy that looks where a request comes from holds for the dials of game servers.
+func TestDialsComeFromSomewhere(t *testing.T) {
+	s := startSigned(t, (*httptest.Server).Start)
+	s.signed.Now = func() time.Time { return time.Date(2026, 11, 25, 2, 22, 3, 0, time.UTC) }
+	if _, _, err := s.keys.EnsureRoot(t.Context(), "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"); err != nil {
+		t.Fatal(err)
+	}
+	const denied = "AccessDeniedException"
+	for _, c := range []struct{ condition, from, code string }{
+		{`"IpAddress":{"aws:SourceIp":"192.0.2.0/24"}`, "192.0.2.7:1000", ""},
+		{`"IpAddress":{"aws:SourceIp":"192.0.2.0/24"}`, "198.51.100.7:1000", denied},
+		{`"NotIpAddress":{"aws:SourceIp":"192.0.2.0/24"}`, "192.0.2.7:1000", denied},
+		{`"NotIpAddress":{"aws:SourceIp":"192.0.2.0/24"}`, "198.51.100.7:1000", ""},
+		{`"NotIpAddress":{"aws:SourceIp":"192.0.2.0/24"}`, "", denied},
+		{`"Bool":{"aws:SecureTransport":"true"}`, "192.0.2.7:1000", denied},
+	} {
+		policy := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"gamelift:GetComputeAuthToken","Resource":"*","Condition":{` + c.condition + `}}}`
+		err := s.db.Write(t.Context(), func(tx *store.Tx) error {
+			tx.Notify("access", "")
+			_, err := tx.Exec(`UPDATE access_key SET policy = $1`, policy)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?"+exampleDial, http.NoBody)
+		r.RemoteAddr = c.from
+		awsapi.WithOrigin(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			err = s.signed.Dial(r.Context(), r.URL.Query(), false)
+		})).ServeHTTP(httptest.NewRecorder(), r)
+		code := ""
+		if e, ok := errors.AsType[*apierr.Error](err); ok {
+			code = e.Code
+		}
+		if code != c.code || (err == nil) != (code == "") {
+			t.Errorf("%s from %q: %v", c.condition, c.from, err)
+		}
 	}
 }

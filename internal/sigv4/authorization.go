@@ -7,6 +7,9 @@ const (
 	terminator = "aws4_request"
 
 	maxKeyID = 128 // longer than any access key id, short enough for a log
+	// maxSigned is the most headers that may be signed. Clients sign a dozen; each header of
+	// a request is looked for among them before it is known whose the request is.
+	maxSigned = 100
 )
 
 // credential is the Credential parameter: a key and what the signature is good for.
@@ -141,8 +144,11 @@ func headerList(text string) func(yield func(string) bool) {
 
 // ordered refuses a list of signed headers that is not lower case, sorted and unique.
 func (a *authorization) ordered() error {
-	last := ""
+	last, n := "", 0
 	for name := range headerList(a.signedHeaders) {
+		if n++; n > maxSigned {
+			return incomplete("'SignedHeaders' must be at most %d names.", maxSigned)
+		}
 		if name <= last || strings.ContainsFunc(name, func(r rune) bool { return 'A' <= r && r <= 'Z' }) {
 			return incomplete("'SignedHeaders' must be names in lower case, sorted, each once.")
 		}

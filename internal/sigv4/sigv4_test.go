@@ -322,6 +322,7 @@ func TestRefusals(t *testing.T) {
 		{"headers in capitals", c.authorization("content-type;", "Content-Type;"), 0, sigv4.IncompleteSignature, "'SignedHeaders' must be names in lower case, sorted, each once."},
 		{"headers out of order", c.authorization("content-type;host;", "host;content-type;"), 0, sigv4.IncompleteSignature, "'SignedHeaders' must be names in lower case, sorted, each once."},
 		{"a header twice", c.authorization("content-type;", "content-type;content-type;"), 0, sigv4.IncompleteSignature, "'SignedHeaders' must be names in lower case, sorted, each once."},
+		{"too many headers", c.authorization("content-type;", strings.Join(ascending(200), ";")+";content-type;"), 0, sigv4.IncompleteSignature, "'SignedHeaders' must be at most 100 names."},
 		{"host not signed", c.authorization("host;", ""), 0, sigv4.InvalidSignature, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."},
 		{"date not signed", c.authorization("x-amz-date;", ""), 0, sigv4.InvalidSignature, "'X-Amz-Date' must be a 'SignedHeader' in the AWS Authorization."},
 		{"type not signed", c.authorization("content-type;", ""), 0, sigv4.InvalidSignature, "'Content-Type' must be a 'SignedHeader' in the AWS Authorization."},
@@ -619,4 +620,12 @@ func FuzzVerify(f *testing.F) {
 			}
 		}
 	})
+}
+
+// ascending are so many names in their order.
+func ascending(n int) (names []string) {
+	for i := range n {
+		names = append(names, fmt.Sprintf("a%05d", i))
+	}
+	return names
 }
