@@ -1,6 +1,7 @@
 package beacon
 
 import (
+	"bytes"
 	"context"
 	"runtime"
 	"sync"
@@ -42,4 +43,17 @@ func TestTwoBeaconsFallSilent(t *testing.T) {
 		cancel()
 		running.Wait()
 	}
+}
+
+// Whatever a kernel says, turn changes nothing behind it.
+func FuzzTurn(f *testing.F) {
+	f.Add(make([]byte, controlSize))
+	f.Fuzz(func(t *testing.T, control []byte) {
+		n := len(control)
+		all := append(control[:n:n], bytes.Repeat([]byte{0xA5}, 64)...)
+		turn(all[:n])
+		if !bytes.Equal(all[n:], bytes.Repeat([]byte{0xA5}, 64)) {
+			t.Error("what stands behind was changed")
+		}
+	})
 }
