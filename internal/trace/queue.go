@@ -3,6 +3,7 @@ package trace
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -119,17 +120,23 @@ func (q *queue) send(batch []sdk.ReadOnlySpan) []sdk.ReadOnlySpan {
 	if len(batch) == 0 {
 		return batch
 	}
-	ctx, cancel := context.WithTimeout(q.life, sendTime)
-	defer cancel()
-	switch err := q.exporter.ExportSpans(ctx, batch); {
+	err := q.exporter.ExportSpans(q.life, batch) // its client limits the time
+	lost := int64(0)
+	if err != nil {
+		lost = int64(len(batch))
+	}
+	if r, ok := errors.AsType[*refused](err); ok {
+		lost = min(lost, r.spans)
+	}
+	q.dropped.Add(lost)
+	q.sent.Add(int64(len(batch)) - lost)
+	switch {
 	case err != nil:
-		q.dropped.Add(int64(len(batch)))
 		if !q.down {
 			q.logger.Warn("the collector of traces does not take spans; they are dropped", slog.Any("error", err))
 		}
 		q.down = true
 	default:
-		q.sent.Add(int64(len(batch)))
 		if q.down {
 			q.logger.Info("the collector of traces takes spans again")
 		}

@@ -12,12 +12,10 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
@@ -45,7 +43,6 @@ const (
 	mostText       = 1024 // bytes of an attribute
 	mostAttributes = 32
 	mostState      = 512 // bytes of a tracestate that is carried on (W3C: at least that many)
-	sendTime       = 10 * time.Second
 )
 
 const scope = "github.com/matchyard/matchyard"
@@ -63,15 +60,11 @@ type Tracer struct {
 // those of the exporter (OTEL_EXPORTER_OTLP_…), OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES
 // and OTEL_TRACES_SAMPLER count.
 func Open(ctx context.Context, o Options) (*Tracer, error) {
-	client := []otlptracehttp.Option{
-		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{
-			Enabled: true, InitialInterval: time.Second, MaxInterval: sendTime / 2, MaxElapsedTime: sendTime,
-		}),
+	client, err := newCollector(o.Endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("traces: %w", err)
 	}
-	if o.Endpoint != "" {
-		client = append(client, otlptracehttp.WithEndpointURL(endpoint(o.Endpoint)))
-	}
-	exporter, err := otlptracehttp.New(ctx, client...)
+	exporter, err := otlptrace.New(ctx, client)
 	if err != nil {
 		return nil, fmt.Errorf("traces: %w", err)
 	}
@@ -103,20 +96,10 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 	return t, nil
 }
 
-// endpoint is the whole URL of a collector.
-func endpoint(url string) string {
-	const path = "/v1/traces"
-	url = strings.TrimSuffix(url, "/")
-	if strings.HasSuffix(url, path) {
-		return url
-	}
-	return url + path
-}
-
 // Stats are what became of spans.
 type Stats struct {
 	Sent    int64 // a collector has them
-	Dropped int64 // the queue was full, or no collector took their batch whole
+	Dropped int64 // the queue was full, or no collector took them
 }
 
 // Stats tells what became of the spans so far.
