@@ -57,6 +57,7 @@ func TestConsole(t *testing.T) {
 	servers["busy"] = busy(t)
 	servers["crowd"] = crowded(t)
 	servers["serve"] = guarded(t)
+	servers["log"] = chatting(t)
 	servers["managed"] = grown(t)
 	text, err := json.Marshal(servers)
 	check(t, err)

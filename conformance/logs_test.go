@@ -152,3 +152,22 @@ func TestLogsWhileTheyAreWritten(t *testing.T) {
 		}
 	})
 }
+
+// chatting is a development server with a game session whose game server writes lines to
+// harm who looks, for the console.
+func chatting(t *testing.T) map[string]any {
+	t.Helper()
+	s := &server{data: t.TempDir(), key: "AKIDCONFORMANCE", secret: "secret"}
+	s.args = []string{"dev", "--data", s.data, "--log-level", "warn"}
+	t.Cleanup(func() { killGames(t, s.data) })
+	s.start(t, "127.0.0.1:0", "127.0.0.1:0")
+	script := "#!/bin/sh\nhead -c 10000 /dev/zero | tr '\\0' 'x'; echo\ni=1\nwhile :; do echo \"tick $i\"; " +
+		"printf '<b onclick=window.hacked=1>\\033[31mred\\033[0m</b> \\377 \\342\\200\\256\\n'; i=$((i+1)); sleep 0.2; done &\nexec " + gameserver + " \"$@\"\n"
+	w := managedFleet(t, s, s.upload(t, buildFiles{"server": script}), gamePath, gameParameters, 1)
+	w.fleetBecomes(t, types.FleetStatusActive)
+	gs := w.session(t, &gamelift.CreateGameSessionInput{MaximumPlayerSessionCount: new(int32(8)), Name: new("a chat"), GameProperties: []types.GameProperty{{Key: new("map"), Value: new("harbour")}}})
+	for i := range 3 {
+		gameOf(gs).enter(t, *w.join(t, *gs.GameSessionId, fmt.Sprintf("player-%d", i)).PlayerSessionId)
+	}
+	return map[string]any{"url": s.admin, "fleet": w.fleet, "game": *gs.GameSessionId}
+}

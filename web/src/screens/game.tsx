@@ -1,6 +1,7 @@
 import { useRef, useState } from "preact/hooks";
 import { get, post } from "../api";
 import { clock, n, span } from "../format";
+import { LogPanel } from "../log";
 import { link, type Route } from "../route";
 import { Cli, Empty, Failed, FleetLink, Head, Panel, PlayerLink, Rows, Status, message, useData, useShared, type Column } from "../ui";
 import type { SessionLine } from "./sessions";
@@ -48,7 +49,7 @@ export function Game(p: { route: Route }) {
             <dt>Created</dt><dd>{clock(data.created)}{data.creator && <> by <bdi>{data.creator}</bdi></>}</dd>
             <dt>{data.ended ? "Ended" : "Lasts"}</dt><dd>{data.ended ? `${clock(data.ended)}, after ${span(data.ended - data.created)}` : span(visit.now + performance.now() - data.created)}</dd>
             <dt>Protection</dt><dd>{data.protection}</dd>
-            <dt>Log</dt><dd>{data.log && /^https?:\/\//.test(data.log) ? <a href={data.log} rel="noreferrer">download</a> : <span class="dim">{data.noLog}</span>}</dd>
+            <dt>Log</dt><dd>{data.log && /^https?:\/\//.test(data.log) ? <a href={data.log} rel="noreferrer">download</a> : <span class="dim">{over(data) ? data.noLog : "below, while it is written"}</span>}</dd>
           </dl>
         </Panel>
         <Panel title="Properties" size="s6">
@@ -57,6 +58,7 @@ export function Game(p: { route: Route }) {
           {data.data && <><h2>Data</h2><pre tabIndex={0}>{data.data}</pre></>}
           {data.matchmaker && <><h2>Matchmaker data</h2><pre tabIndex={0}>{pretty(data.matchmaker)}</pre></>}
         </Panel>
+        <LogPanel key={id} id={id} running={!over(data)} />
         <Panel title={`Player sessions (${n(stays.data?.total ?? 0)})`} extra={<Cli command="describe-player-sessions" args={[["game-session-id", id]]} what="the player sessions" />}>
           <Failed error={stays.error} />
           {stays.data?.total === 0 && <Empty>Nobody yet.</Empty>}
@@ -69,6 +71,8 @@ export function Game(p: { route: Route }) {
   );
 }
 
+const over = (g: { ended: number; status: string }) => g.ended > 0 || g.status === "TERMINATED" || g.status === "ERROR";
+
 export function pretty(text: string): string {
   try { return JSON.stringify(JSON.parse(text), null, 2); } catch { return text; }
 }
@@ -78,7 +82,7 @@ function End(p: { data: View; done: () => void }) {
   const box = useRef<HTMLDialogElement>(null);
   const [mode, setMode] = useState("TRIGGER_ON_PROCESS_TERMINATE");
   const [error, setError] = useState("");
-  if (p.data.ended || p.data.status === "TERMINATED" || p.data.status === "ERROR") return null;
+  if (over(p.data)) return null;
   if (!p.data.mayEnd) {
     return visit.key ? <button type="button" disabled title="The policy of your key does not allow it">End…</button> : <button type="button" onClick={signIn} title="Sign in to end game sessions">End…</button>;
   }
