@@ -20,7 +20,7 @@ import (
 
 // consoleInShort are the tests that run with all others; `make console-test` runs every
 // screen on every server, and those that look at how long something takes.
-const consoleInShort = "busy: .*, light|names of players stay text|a view is its link|the keyboard is enough|signs in|a managed fleet|fair matches"
+const consoleInShort = "busy: .*, light|names of players stay text|a view is its link|the keyboard is enough|signs in|a managed fleet|fair matches|the log of a game"
 
 // hostileNames are what players call themselves to harm those who look at them.
 var hostileNames = []string{

@@ -56,8 +56,8 @@ test("the log of a game is followed, paused and searched", async ({ page }) => {
 test("the log of a game, as a picture", async ({ page }) => {
   test.skip(!images, "no picture is wanted");
   await open(page, chat, `#/game/${encodeURIComponent(chat.game)}`);
-  await page.getByLabel("Search the log").fill("joined");
-  await page.waitForTimeout(2500);
+  await page.getByLabel("Search the log").fill("tick 2");
+  await page.waitForTimeout(5000);
   await page.keyboard.press("Enter");
   await page.waitForTimeout(300);
   await page.screenshot({ path: `${images}/log.png`, fullPage: true });
