@@ -72,12 +72,15 @@ func TestSecretsAreNowhere(t *testing.T) {
 			check(t, err)
 			again, err := sdk(key).RequestUploadCredentials(t.Context(), &gamelift.RequestUploadCredentialsInput{BuildId: made.Build.BuildId})
 			check(t, err)
-			w.host(t, "ws") // its token is for an hour, and a game server's alone: see below
+			w.host(t, "ws")
+			compute, err := w.api.GetComputeAuthToken(t.Context(), &gamelift.GetComputeAuthTokenInput{FleetId: &w.fleet, ComputeName: &w.computer})
+			check(t, err)
 			if _, e := goCall(t, s.as(key.key, "canary-of-a-wrong-secret", "canary-of-a-wrong-token"), "ListFleets", object{}); e == nil {
 				t.Error("a wrong secret is let in")
 			}
 			canaries := map[string]string{
 				"the root key's secret": s.secret, "a key's secret": key.secret, "a rotated key's secret": turned.secret, "a host's token": token, "a webhook's secret": hook,
+				"a compute's token": *compute.AuthToken,
 				"an upload's secret": *made.UploadCredentials.SecretAccessKey, "an upload's session token": *made.UploadCredentials.SessionToken,
 				"a second upload's secret": *again.UploadCredentials.SecretAccessKey, "a second upload's session token": *again.UploadCredentials.SessionToken,
 				"a wrong secret": "canary-of-a-wrong-secret", "a wrong token": "canary-of-a-wrong-token", "the seal key": first,

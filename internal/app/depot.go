@@ -30,9 +30,6 @@ func (a *App) openDepot(ctx context.Context) error {
 	}
 	r := a.rooms
 	r.builds.Blobs, r.builds.Sources, r.hosts.Blobs = blobs, sources, blobs
-	if a.keys != nil {
-		r.builds.Seal = a.keys.Ring()
-	}
 	secret, err := r.builds.LinkSecret(ctx)
 	if err != nil {
 		return err

@@ -37,6 +37,7 @@ func (a *App) guard(ctx context.Context, api *awsapi.Server) error {
 	if keys.SealKey == nil {
 		a.logger.Warn("secrets are stored as they are; seal-key-file would seal them")
 	}
+	a.rooms.builds.Seal, a.rooms.computes.Seal = keys.Ring(), keys.Ring()
 	root, made, err := keys.EnsureRoot(ctx, a.config.RootAccessKeyID, a.config.RootSecretAccessKey)
 	if err != nil {
 		return err

@@ -215,7 +215,7 @@ func (s *Service) TokensTx(tx *store.Tx, computes []store.Key) (map[store.Key]To
 		return Token{text, at, at.Add(-c.TokenOverlap)}
 	}
 	err := func() error {
-		rows, err := tx.Query(`SELECT compute, token, expires_at FROM compute_token WHERE `+tx.In("compute", 1)+` AND expires_at > $2 ORDER BY expires_at, token`,
+		rows, err := tx.Query(`SELECT compute, token, sealed, expires_at FROM compute_token WHERE `+tx.In("compute", 1)+` AND expires_at > $2 ORDER BY expires_at, token`,
 			store.List(tx, ints(computes)), tx.Now.Add(c.TokenOverlap).UnixMilli())
 		if err != nil {
 			return err
@@ -223,12 +223,15 @@ func (s *Service) TokensTx(tx *store.Tx, computes []store.Key) (map[store.Key]To
 		defer rows.Close()
 		for rows.Next() {
 			var key store.Key
-			var text string
+			var stored string
+			var sealed *string
 			var expires int64
-			if err := rows.Scan(&key, &text, &expires); err != nil {
+			if err := rows.Scan(&key, &stored, &sealed, &expires); err != nil {
 				return err
 			}
-			tokens[key] = tokenOf(text, expires)
+			if text, ok := s.openToken(key, stored, sealed); ok {
+				tokens[key] = tokenOf(text, expires)
+			}
 		}
 		return rows.Err()
 	}()
@@ -242,9 +245,13 @@ func (s *Service) TokensTx(tx *store.Tx, computes []store.Key) (map[store.Key]To
 		}
 		t := tokenOf(newToken(), tx.Now.Add(c.TokenLife).UnixMilli())
 		tokens[key] = t
-		rows = append(rows, []any{t.Text, key, t.ExpiresAt.UnixMilli()})
+		sealed, err := s.sealToken(key, t.Text)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, []any{sumOf(t.Text), sealed, key, t.ExpiresAt.UnixMilli()})
 	}
-	return tokens, tx.InsertMany(`INSERT INTO compute_token (token, compute, expires_at) VALUES ($1, $2, $3)`, rows)
+	return tokens, tx.InsertMany(`INSERT INTO compute_token (token, sealed, compute, expires_at) VALUES ($1, $2, $3, $4)`, rows)
 }
 
 // Exit is the end of a process, as the agent of its host reports it.

@@ -86,7 +86,7 @@ func (s *Service) connectTx(tx *store.Tx, d Dial) (row, error) {
 	p.Connected = true
 	p.SDKVersion, p.SDKLanguage = d.SDKVersion, d.SDKLanguage
 	if d.AuthToken != "" {
-		p.token = d.AuthToken
+		p.token = sumOf(d.AuthToken)
 	}
 	if unknown {
 		if err := insertProcess(tx, p); err != nil {

@@ -12,7 +12,7 @@ import (
 type row struct {
 	Process
 	createdWith string // idempotency token of the dial that made it
-	token       string // auth token of its last dial
+	token       string // sum of the auth token of its last dial
 	activating  bool
 	hosted      bool
 	node        *string // who holds its socket

@@ -8,6 +8,7 @@ import (
 
 	"github.com/matchyard/matchyard/internal/arn"
 	"github.com/matchyard/matchyard/internal/fleet"
+	"github.com/matchyard/matchyard/internal/seal"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
@@ -21,6 +22,8 @@ type Service struct {
 	SDKEndpoint, AgentEndpoint func() string
 	// Config is what an operator may choose. The zero value means the defaults.
 	Config Config
+	// Seal closes auth tokens.
+	Seal seal.Ring
 
 	// Ended is called in the transaction that ends a process: whoever has something running
 	// on it ends that. p is the process as it was before. May be nil.

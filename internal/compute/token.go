@@ -3,9 +3,12 @@ package compute
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
@@ -16,10 +19,42 @@ import (
 // keepToken is how long an expired token lets live processes back in.
 const keepToken = 24 * time.Hour
 
-// token is a row of table compute_token.
+// token is a row of table compute_token. The table has the sum of its text, by which it is
+// found, and the text sealed, since it is given out again.
 type token struct {
 	text      string
 	expiresAt int64
+}
+
+const (
+	tokenPurpose = "matchyard compute tokens 1"
+	sumPrefix    = "sha256:" // tokens have no colon
+)
+
+// sumOf is what tables have of a token, or of a signature that stands for one.
+func sumOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return sumPrefix + hex.EncodeToString(sum[:])
+}
+
+// sumIs tells whether a table has a token: its sum or, from before, itself.
+func sumIs(stored, text string) bool {
+	return subtle.ConstantTimeCompare([]byte(stored), []byte(sumOf(text))) == 1 ||
+		!strings.Contains(text, ":") && subtle.ConstantTimeCompare([]byte(stored), []byte(text)) == 1
+}
+
+func (s *Service) sealToken(compute store.Key, text string) (string, error) {
+	return s.Seal.Close(tokenPurpose, strconv.FormatInt(int64(compute), 10), text)
+}
+
+// openToken reads a token. One that is under another seal key is as good as none: another is
+// given out.
+func (s *Service) openToken(compute store.Key, stored string, sealed *string) (text string, ok bool) {
+	if sealed == nil {
+		return stored, !strings.HasPrefix(stored, sumPrefix)
+	}
+	text, _, err := s.Seal.Open(tokenPurpose, strconv.FormatInt(int64(compute), 10), *sealed)
+	return text, err == nil
 }
 
 // GetComputeAuthToken gives the token with which processes of a compute dial in. It is the
@@ -65,18 +100,28 @@ func (s *Service) tokenTx(tx *store.Tx, c compute) (token, error) {
 		return t, err
 	}
 	t = token{newToken(), tx.Now.Add(s.Config.orDefaults().TokenLife).UnixMilli()}
-	_, err = tx.Exec(`INSERT INTO compute_token (token, compute, expires_at) VALUES ($1, $2, $3)`, t.text, c.key, t.expiresAt)
+	sealed, err := s.sealToken(c.key, t.text)
+	if err != nil {
+		return token{}, err
+	}
+	_, err = tx.Exec(`INSERT INTO compute_token (token, sealed, compute, expires_at) VALUES ($1, $2, $3, $4)`, sumOf(t.text), sealed, c.key, t.expiresAt)
 	return t, err
 }
 
 // freshTokenTx is the compute's newest token, if it has more than the overlap to live.
 func (s *Service) freshTokenTx(tx *store.Tx, c compute) (t token, fresh bool, err error) {
-	err = tx.QueryRow(`SELECT token, expires_at FROM compute_token WHERE compute = $1 AND expires_at > $2 ORDER BY expires_at DESC, token LIMIT 1`,
-		c.key, tx.Now.Add(s.Config.orDefaults().TokenOverlap).UnixMilli()).Scan(&t.text, &t.expiresAt)
+	var stored string
+	var sealed *string
+	err = tx.QueryRow(`SELECT token, sealed, expires_at FROM compute_token WHERE compute = $1 AND expires_at > $2 ORDER BY expires_at DESC, token LIMIT 1`,
+		c.key, tx.Now.Add(s.Config.orDefaults().TokenOverlap).UnixMilli()).Scan(&stored, &sealed, &t.expiresAt)
 	if errors.Is(err, store.ErrNoRows) {
 		return token{}, false, nil
 	}
-	return t, err == nil, err
+	if err != nil {
+		return token{}, false, err
+	}
+	t.text, fresh = s.openToken(c.key, stored, sealed)
+	return t, fresh, nil
 }
 
 // newToken is a random UUID, like the real service's. SDKs put it into URLs without
@@ -99,12 +144,16 @@ func (s *Service) authenticateTx(tx *store.Tx, c compute, d Dial, live *row) err
 	if d.AuthToken == "" {
 		return &Refused{401, "the dial carries no auth token"}
 	}
-	if live != nil && live.token != "" && subtle.ConstantTimeCompare([]byte(live.token), []byte(d.AuthToken)) == 1 {
+	if live != nil && live.token != "" && sumIs(live.token, d.AuthToken) {
 		return nil
 	}
 	var owner store.Key
 	var expires int64
-	err := tx.QueryRow(`SELECT compute, expires_at FROM compute_token WHERE token = $1`, d.AuthToken).Scan(&owner, &expires)
+	sum, before := sumOf(d.AuthToken), d.AuthToken
+	if strings.Contains(before, ":") { // a sum is no token
+		before = sum
+	}
+	err := tx.QueryRow(`SELECT compute, expires_at FROM compute_token WHERE token = $1 OR token = $2 ORDER BY token DESC LIMIT 1`, sum, before).Scan(&owner, &expires)
 	if errors.Is(err, store.ErrNoRows) || err == nil && owner != c.key {
 		return &Refused{403, "the auth token is not one of compute " + string(c.name)}
 	}
