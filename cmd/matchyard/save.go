@@ -28,6 +28,12 @@ func (s *saveCmd) Run(ctx context.Context, parsed *cli.Context, out *stdout) err
 	if err != nil {
 		return err
 	}
+	// Opening a database makes it, and a backup of nothing is none.
+	if path, ok := strings.CutPrefix(c.StoreURL(), "sqlite:"); ok {
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("there is no database: %w", err)
+		}
+	}
 	if s.To == "-" {
 		_, err := app.Save(ctx, c, out)
 		return err

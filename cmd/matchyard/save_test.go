@@ -90,3 +90,15 @@ func TestSaveAndLoad(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 }
+
+func TestSavingWhatIsNotThere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	code, _, errs := do(t, nil, "save", "--data", dir, dir+"/all.gz")
+	if code != 1 || !strings.Contains(errs, "there is no database") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("it left %v, %v", left, err)
+	}
+}
