@@ -14,7 +14,7 @@ interface View {
 interface Dead { sink: string; id: string; type: string; reason: string; at: number; tries: number }
 interface Audit { seq: number; at: number; key: string; name: string; from: string; request: string; operation: string; resources: string[]; outcome: string }
 
-const socketsNow: [string, string][] = [["open", "open now"], ["processes", "processes behind them"], ["hosts", "host agents"]];
+const socketsNow: [string, string][] = [["open", "open now"], ["processes", "processes behind them"], ["hosts", "host agents"], ["agents", "Amazon's agents"]];
 const socketsSince: [string, string, boolean][] = [
   ["accepted", "accepted since the start", false], ["messages", "messages", false], ["pushes", "pushes to processes", false], ["refused", "refused dials", true], ["dropped", "dropped sockets", true],
   ["failed", "failed messages", true], ["returned", "pushes that came back", true], ["unhealthy", "processes given up as unhealthy", true],
