@@ -94,7 +94,12 @@ func one(t *testing.T) map[string]any {
 func busy(t *testing.T) map[string]any {
 	t.Helper()
 	ctx := t.Context()
-	s := dev(t, "sqlite", "--clock", "real")
+	sinks := filepath.Join(t.TempDir(), "sinks.yaml") // nobody is there: one waits, one gives up
+	check(t, os.WriteFile(sinks, []byte(`sinks:
+  - {name: away, kind: webhook, url: "http://127.0.0.1:1/", secret: sixteen-bytes-or-more, allow-private: true}
+  - {name: hasty, kind: webhook, url: "http://127.0.0.1:1/", secret: sixteen-bytes-or-more, allow-private: true, max-age: 1s}
+`), 0o600))
+	s := dev(t, "sqlite", "--clock", "real", "--config", sinks)
 	w := newWorld(t, s)
 	games := []*game{}
 	for i := range 3 {

@@ -96,18 +96,18 @@ func (s *Server) fleet(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	now, err := s.standing(r.Context())
+	if err != nil {
+		return nil, err
+	}
 	var v FleetView
 	err = s.DB.Read(r.Context(), func(tx *store.Tx) error {
 		f, err := s.fleetOf(tx, id)
 		if err != nil {
 			return err
 		}
-		lines, err := s.linesTx(tx, []fleet.Fleet{f})
-		if err != nil {
-			return err
-		}
 		v = FleetView{
-			FleetLine: lines[0], Description: f.Description, Script: string(f.Script), Instance: string(f.InstanceType),
+			FleetLine: s.lines([]fleet.Fleet{f}, now)[0], Description: f.Description, Script: string(f.Script), Instance: string(f.InstanceType),
 			Launches: launchesOf(f), Versions: []VersionLine{},
 		}
 		if v.Build, err = s.buildTx(tx, f); err != nil {
@@ -120,7 +120,7 @@ func (s *Server) fleet(r *http.Request) (any, error) {
 		for _, n := range versions {
 			v.Versions = append(v.Versions, VersionLine{n.SDK, n.Processes})
 		}
-		v.Places, err = s.placesTx(tx, f)
+		v.Places, err = s.placesTx(tx, f, now.stock)
 		return err
 	})
 	if err != nil {
@@ -130,13 +130,9 @@ func (s *Server) fleet(r *http.Request) (any, error) {
 	return v, err
 }
 
-func (s *Server) placesTx(tx *store.Tx, f fleet.Fleet) ([]PlaceLine, error) {
+func (s *Server) placesTx(tx *store.Tx, f fleet.Fleet, stock []compute.Stock) ([]PlaceLine, error) {
 	list := []PlaceLine{}
 	states, err := s.Fleets.PlacesTx(tx, f)
-	if err != nil {
-		return nil, err
-	}
-	stock, err := s.Computes.StockTx(tx)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 
+	"github.com/matchyard/matchyard/internal/compute"
+	"github.com/matchyard/matchyard/internal/session"
 	"github.com/matchyard/matchyard/internal/store"
 )
 
@@ -87,32 +89,74 @@ func (s *Server) Run(ctx context.Context) {
 func (s *Server) sample(ctx context.Context) (p Sample, err error) {
 	ctx, cancel := context.WithTimeout(ctx, sampleWithin)
 	defer cancel()
-	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		p = Sample{At: time.Now().UnixMilli()}
-		live, err := s.Sessions.LiveTx(tx)
-		if err != nil {
+	at, err := s.count(ctx, 0)
+	p = Sample{At: time.Now().UnixMilli()}
+	for _, l := range at.live {
+		p.Players += l.Players
+		switch l.Status {
+		case types.GameSessionStatusActive:
+			p.Sessions += l.Sessions
+			p.Seats += l.Seats - l.Players
+		case types.GameSessionStatusActivating:
+			p.Activating += l.Sessions
+		default:
+		}
+	}
+	for _, k := range at.stock {
+		p.Computes += k.Computes
+		p.Free += k.Free
+		p.Processes += k.Ready + k.Hosting
+	}
+	return p, err
+}
+
+// standing is what all fleets have, added up.
+type standing struct {
+	live  []session.Live
+	stock []compute.Stock
+}
+
+// counts keeps what was added up last.
+type counts struct {
+	mu   sync.Mutex
+	last standing
+	at   time.Time
+	took time.Duration
+}
+
+const (
+	// quick is how long adding up may take to be done for each who asks.
+	quick = 20 * time.Millisecond
+	// keepFor is how many times as long as it took the sums of a larger server are kept.
+	keepFor = 20
+)
+
+// standing is what all fleets have now or, where adding that up takes long, had a moment ago:
+// however many look, one of them pays.
+func (s *Server) standing(ctx context.Context) (standing, error) { return s.count(ctx, keepFor) }
+
+// count adds up, unless what is there is younger than so many times as long as it took.
+func (s *Server) count(ctx context.Context, keep int) (standing, error) {
+	c := &s.counts
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	start := time.Now()
+	if c.took > quick && start.Sub(c.at) < time.Duration(keep)*c.took {
+		return c.last, nil
+	}
+	var now standing
+	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		if now.live, err = s.Sessions.LiveTx(tx); err != nil {
 			return err
 		}
-		for _, l := range live {
-			p.Players += l.Players
-			switch l.Status {
-			case types.GameSessionStatusActive:
-				p.Sessions += l.Sessions
-				p.Seats += l.Seats - l.Players
-			case types.GameSessionStatusActivating:
-				p.Activating += l.Sessions
-			default:
-			}
-		}
-		stock, err := s.Computes.StockTx(tx)
-		for _, k := range stock {
-			p.Computes += k.Computes
-			p.Free += k.Free
-			p.Processes += k.Ready + k.Hosting
-		}
+		now.stock, err = s.Computes.StockTx(tx)
 		return err
 	})
-	return p, err
+	if err != nil {
+		return standing{}, err
+	}
+	c.last, c.at, c.took = now, time.Now(), time.Since(start)
+	return now, nil
 }
 
 func (h *history) watched() bool {

@@ -49,7 +49,7 @@ func (s *Server) matchmakers(r *http.Request) (any, error) {
 			if err != nil {
 				return err
 			}
-			v := matchmakerView(tickets, time.Hour, tx.NowMs(), s.Home.Region, nil)
+			v := matchmakerView(tickets, time.Hour, tx.NowMs(), s.Home.Region, m.Acceptance, nil)
 			l.Ended, l.P50, l.Accepts, l.Attribute, l.Spread = v.Ended, v.P50, v.Accepts, v.Quality.Attribute, v.Quality.Spread.Mean
 			for _, o := range v.Outcomes {
 				if o.Name == "COMPLETED" {
@@ -146,12 +146,12 @@ func (s *Server) matchmaker(r *http.Request) (any, error) {
 		return nil, err
 	}
 	rules, _ := flexmatch.Parse(body) // it was valid when it came
-	v := matchmakerView(tickets, span, now, s.Home.Region, rules)
-	v.Name, v.RuleSet, v.Accepts.Asked = name, ruleSet, asks
+	v := matchmakerView(tickets, span, now, s.Home.Region, asks, rules)
+	v.Name, v.RuleSet = name, ruleSet
 	return v, nil
 }
 
-func matchmakerView(tickets []matchmaking.Seen, span time.Duration, now int64, home string, rules *flexmatch.RuleSet) MatchmakerView {
+func matchmakerView(tickets []matchmaking.Seen, span time.Duration, now int64, home string, asks bool, rules *flexmatch.RuleSet) MatchmakerView {
 	v := MatchmakerView{Span: int64(span / time.Second), Tickets: []TicketLine{}}
 	outcomes, reasons, matches := map[string]int{}, map[string]int{}, map[string][]matchmaking.Seen{}
 	var ages, waits []float64
@@ -201,7 +201,7 @@ func matchmakerView(tickets []matchmaking.Seen, span time.Duration, now int64, h
 	v.Over = over
 	v.P50, v.P95 = at(sorted(took), .5), at(sorted(took), .95)
 	v.Outcomes, v.Reasons, v.Sizes = tallies(outcomes), tallies(reasons), sizes(matches)
-	v.Accepts, v.Quality = acceptanceOf(tickets), qualityOf(matches, home, rules)
+	v.Accepts, v.Quality = acceptanceOf(tickets, asks), qualityOf(matches, home, rules)
 	v.Ages, v.Waits = bins(ages, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600), bins(waits, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
 	return v
 }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"net/http"
 	"time"
 
@@ -103,15 +104,17 @@ func (s *Server) overview(r *http.Request) (any, error) {
 
 // fleetLines are all fleets with what runs on them, and what happened to them lately.
 func (s *Server) fleetLines(r *http.Request) (lines []FleetLine, changes []Change, err error) {
+	now, err := s.standing(r.Context())
+	if err != nil {
+		return nil, nil, err
+	}
 	err = s.DB.Read(r.Context(), func(tx *store.Tx) error {
-		lines, changes = []FleetLine{}, []Change{}
+		changes = []Change{}
 		all, err := s.Fleets.AllTx(tx, mostFleets)
 		if err != nil {
 			return err
 		}
-		if lines, err = s.linesTx(tx, all); err != nil {
-			return err
-		}
+		lines = s.lines(all, now)
 		news, err := s.Fleets.NewsTx(tx, tx.Now.Add(-changesOf).UnixMilli(), mostChanges)
 		for _, n := range news {
 			changes = append(changes, Change{At: n.At, Kind: "fleet", What: string(n.Code), On: string(n.Fleet), Text: n.Message, Times: n.Repeats})
@@ -121,18 +124,14 @@ func (s *Server) fleetLines(r *http.Request) (lines []FleetLine, changes []Chang
 	return lines, changes, err
 }
 
-func (s *Server) linesTx(tx *store.Tx, all []fleet.Fleet) ([]FleetLine, error) {
+func (s *Server) lines(all []fleet.Fleet, now standing) []FleetLine {
 	lines := make([]FleetLine, len(all))
 	at := make(map[arn.FleetID]*FleetLine, len(all))
 	for i, f := range all {
 		lines[i] = FleetLine{ID: f.ID, ARN: s.Home.Fleet(f.ID), Name: f.Name, Status: f.Status, Type: f.ComputeType, Created: f.CreatedAt.UnixMilli()}
 		at[f.ID] = &lines[i]
 	}
-	stock, err := s.Computes.StockTx(tx)
-	if err != nil {
-		return nil, err
-	}
-	for _, k := range stock {
+	for _, k := range now.stock {
 		if l := at[k.Fleet]; l != nil {
 			l.Computes += k.Computes
 			l.Free += k.Free
@@ -140,11 +139,7 @@ func (s *Server) linesTx(tx *store.Tx, all []fleet.Fleet) ([]FleetLine, error) {
 			l.Processes += k.Ready + k.Hosting
 		}
 	}
-	live, err := s.Sessions.LiveTx(tx)
-	if err != nil {
-		return nil, err
-	}
-	for _, v := range live {
+	for _, v := range now.live {
 		l := at[v.Fleet]
 		if l == nil {
 			continue
@@ -159,7 +154,7 @@ func (s *Server) linesTx(tx *store.Tx, all []fleet.Fleet) ([]FleetLine, error) {
 		default:
 		}
 	}
-	return lines, nil
+	return lines
 }
 
 func (s *Server) hostLines(r *http.Request) ([]HostLine, error) {
@@ -210,11 +205,12 @@ func changeOf(e access.Entry) Change {
 func (s *Server) problems(r *http.Request, o Overview) ([]Problem, error) {
 	list := []Problem{}
 	for _, f := range o.Fleets {
+		name := cmp.Or(f.Name, string(f.ID))
 		switch {
 		case f.Status == types.FleetStatusError:
-			list = append(list, Problem{"fleet " + string(f.ID) + " is in ERROR", "#/fleet/" + string(f.ID)})
+			list = append(list, Problem{"fleet " + name + " is in ERROR", "#/fleet/" + string(f.ID)})
 		case f.Processes > 0 && f.Free == 0:
-			list = append(list, Problem{"fleet " + string(f.ID) + " has no free process", "#/fleet/" + string(f.ID)})
+			list = append(list, Problem{"fleet " + name + " has no free process", "#/fleet/" + string(f.ID)})
 		}
 	}
 	for _, h := range o.Hosts {

@@ -259,8 +259,10 @@ func byWait(list []made, steps []float64) []QualityRow {
 }
 
 // acceptanceOf adds up proposals by what their ended tickets say. A proposal is known by its
-// match id; who accepted one that came to nothing searches on and does not tell of it.
-func acceptanceOf(tickets []matchmaking.Seen) (a Acceptance) {
+// match id; who accepted one that came to nothing searches on and does not tell of it. Where
+// nobody is asked, a match counts as accepted only beside others that were not.
+func acceptanceOf(tickets []matchmaking.Seen, asked bool) (a Acceptance) {
+	a.Asked = asked
 	const (
 		accepted = iota
 		timedOut
@@ -291,6 +293,9 @@ func acceptanceOf(tickets []matchmaking.Seen) (a Acceptance) {
 		default:
 			a.Rejected++
 		}
+	}
+	if !asked && a.Rejected+a.TimedOut == 0 {
+		a.Accepted = 0
 	}
 	return a
 }

@@ -94,8 +94,11 @@ func TestAcceptance(t *testing.T) {
 		ended("no", "AcceptanceTimedOut", cancelled), ended("no", "AcceptanceRejected", cancelled), ended("silence", "AcceptanceTimedOut", cancelled),
 		ended("stopped", "Cancelled", cancelled), ended("", "TimedOut", types.MatchmakingConfigurationStatusTimedOut),
 		{Match: "open", Status: types.MatchmakingConfigurationStatusRequiresAcceptance},
-	})
-	if want := (Acceptance{Accepted: 1, Rejected: 1, TimedOut: 1, Silent: 4, Refusing: 2}); a != want {
+	}, true)
+	if want := (Acceptance{Asked: true, Accepted: 1, Rejected: 1, TimedOut: 1, Silent: 4, Refusing: 2}); a != want {
 		t.Errorf("got %+v, want %+v", a, want)
+	}
+	if a := acceptanceOf([]matchmaking.Seen{ended("yes", "", types.MatchmakingConfigurationStatusCompleted)}, false); a != (Acceptance{}) {
+		t.Errorf("where nobody is asked: %+v", a)
 	}
 }

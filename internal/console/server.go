@@ -65,6 +65,7 @@ type Server struct {
 
 	traffic traffic
 	history history
+	counts  counts
 	guests  guests
 	busy    sync.Mutex // held by the one simulation that runs
 }

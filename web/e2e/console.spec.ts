@@ -257,6 +257,18 @@ test("a matchmaker tells of fair matches, of waits and of answers", async ({ pag
   await expect(page.getByRole("region", { name: "Outcomes" })).toContainText("AcceptanceRejected");
 });
 
+test("operations tell of the database, sockets, callers' errors, events that wait and those given up", async ({ page }) => {
+  await open(page, servers.busy, "#/operations");
+  await expect(page.getByRole("region", { name: "Nodes", exact: true }).first()).toContainText("runs background work");
+  await expect(page.getByRole("region", { name: "Sockets of game servers" })).toContainText(/open now[1-9]/);
+  const errors = page.getByRole("region", { name: "API errors", exact: true });
+  await expect(errors.getByRole("row").filter({ hasText: "DescribeAlias" })).toContainText("NotFoundException");
+  await expect(errors).toContainText("aws-sdk-go-v2");
+  const events = page.getByRole("region", { name: "Events", exact: true });
+  await expect(events.getByRole("row").filter({ hasText: "away" })).toContainText(/away[1-9]\d*[\d.]+ (s|min)/);
+  await expect(page.getByRole("region", { name: "Dead letters" }).last()).toContainText(/hasty.*refused/, { timeout: 30_000 });
+});
+
 test("a queue tells what placements lacked", async ({ page }) => {
   await open(page, servers.busy, "#/queue/nowhere");
   await expect(page.getByRole("img", { name: /^Time from start to fulfilled/ })).toBeVisible();
@@ -287,4 +299,58 @@ test("times are of the reader's zone, or UTC", async ({ browser }) => {
   const created = await page.getByRole("table", { name: "Game sessions" }).getByRole("row").nth(1).getByRole("cell").nth(7).innerText();
   expect(near.some((h) => created.includes(h))).toBe(true);
   await context.close();
+});
+
+// What a server with 100,000 game sessions pays for those who look: processor and memory, by
+// its own metrics, with nobody there, with fifty streams of samples, and with fifty who have
+// the overview open besides.
+test("fifty consoles cost little", async () => {
+  test.setTimeout(120_000);
+  const url = servers.crowd.url;
+  const figure = async () => {
+    const text = await (await fetch(url + "/metrics")).text();
+    const of = (name: string) => Number(new RegExp(`^${name} (\\S+)`, "m").exec(text)?.[1]);
+    return { cpu: of("process_cpu_seconds_total"), memory: of("process_resident_memory_bytes"), at: performance.now() };
+  };
+  const during = async (name: string, f: () => Promise<unknown>) => {
+    const before = await figure();
+    await f();
+    const after = await figure();
+    const share = (100 * (after.cpu - before.cpu)) / ((after.at - before.at) / 1000);
+    console.log(`${name}: ${share.toFixed(1)} % of a processor, ${(after.memory / 2 ** 20).toFixed(0)} MiB resident`);
+    return share;
+  };
+  const rest = () => new Promise((r) => setTimeout(r, 10_000));
+  const alone = await during("nobody looks", rest);
+  const stop = new AbortController();
+  let samples = 0;
+  const listen = async (stream: ReadableStream<Uint8Array>) => {
+    const reader = stream.getReader();
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      samples += Buffer.from(value).toString().split("event: sample").length - 1;
+    }
+  };
+  const answers = await Promise.all(Array.from({ length: 50 }, () => fetch(url + "/api/events", { signal: stop.signal })));
+  const streams = answers.map((a) => listen(a.body!).catch(() => undefined));
+  const watched = await during("50 streams", rest);
+  console.log(`each stream had ${(samples / 50).toFixed(1)} samples in 10 s`); // fewer where one takes long: it takes a twentieth of the time at most
+  expect(samples).toBeGreaterThanOrEqual(50);
+  const took: number[] = [];
+  const open = await during("50 streams, and 50 overviews read every 5 s", () => Promise.all(Array.from({ length: 50 }, async (_, i) => {
+    await new Promise((r) => setTimeout(r, i * 100));
+    for (let k = 0; k < 2; k++) {
+      const start = performance.now();
+      expect((await fetch(url + "/api/overview")).ok).toBe(true);
+      took.push(performance.now() - start);
+      await new Promise((r) => setTimeout(r, 5000));
+    }
+  })));
+  took.sort((a, b) => a - b);
+  console.log(`an overview took ${took[50].toFixed(0)} ms in the median, ${took[99].toFixed(0)} at most`);
+  stop.abort();
+  await Promise.all(streams);
+  expect(watched - alone).toBeLessThan(20);
+  expect(open - alone).toBeLessThan(100);
 });

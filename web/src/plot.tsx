@@ -38,7 +38,7 @@ export function Plot(p: { label: string; at: number[]; lines: Line[]; height?: n
         x: { range: (_u, min, max) => (range.current ? [range.current[0] / 1000, range.current[1] / 1000] : max - min < 10 ? [max - 10, max] : [min, max]) },
         y: { range: (_u, _min, max) => [0, Math.max(1, (max ?? 1) * 1.1)] },
       },
-      padding: [8, 8, 0, 0],
+      padding: [8, 18, 0, 0],
       axes: [{ ...axis, size: 26, space: 80, values: (_u, v) => v.map((s) => tick(s * 1000)) }, { ...axis, size: 54, values: (_u, v) => v.map(format), ...(p.whole ? { incrs: whole } : {}) }],
       series: [
         { label: "Time", value: (_u, v) => (v == null ? "–" : clock(v * 1000)) },
