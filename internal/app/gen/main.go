@@ -47,7 +47,7 @@ type group struct {
 type operation struct {
 	name  string
 	built bool
-	file  string // where its method is, from the repository's root; "" when it is not built
+	room  string // the folder of its method, from the repository's root; "" when it is not built
 }
 
 // generate makes the page. The same sources give the same bytes.
@@ -168,7 +168,7 @@ func locate(root fs.FS, groups []group) error {
 		for line := range bytes.Lines(text) {
 			rest, ok := bytes.CutPrefix(line, []byte("func (s *Service) "))
 			if method, _, isCall := bytes.Cut(rest, []byte("(")); ok && isCall && model.Find(string(method)) != nil {
-				at[string(method)] = name
+				at[string(method)] = path.Dir(name)
 			}
 		}
 		return nil
@@ -181,7 +181,7 @@ func locate(root fs.FS, groups []group) error {
 			if !op.built {
 				continue
 			}
-			if g.ops[i].file = at[op.name]; g.ops[i].file == "" {
+			if g.ops[i].room = at[op.name]; g.ops[i].room == "" {
 				return fmt.Errorf("no room has a method %s", op.name)
 			}
 		}
@@ -243,8 +243,8 @@ func write(groups []group, notes map[string]note) []byte {
 
 func row(b *bytes.Buffer, op operation, n note) {
 	name := "`" + op.name + "`"
-	if op.file != "" {
-		name = "[" + name + "](../" + op.file + ")"
+	if op.room != "" {
+		name = "[" + name + "](../" + op.room + ")"
 	}
 	var text []string
 	if n.Missing != "" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -30,6 +31,26 @@ func TestThePageIsAsTheSourcesSay(t *testing.T) {
 	}
 	if rows != 120 {
 		t.Errorf("the page has %d operations, want 120", rows)
+	}
+}
+
+// TestTheFrontPageCountsTheSame keeps the two numbers of the README.
+func TestTheFrontPageCountsTheSame(t *testing.T) {
+	root := os.DirFS("../../..")
+	groups, err := index(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[string]int{}
+	for _, g := range groups {
+		for _, op := range g.ops {
+			count[depth(op, notes[op.name])]++
+		}
+	}
+	want := fmt.Sprintf("%d of the API's 120 operations, %d of them whole", count[whole]+count[partly], count[whole])
+	readme, err := os.ReadFile("../../../README.md")
+	if err != nil || !bytes.Contains(readme, []byte(want)) {
+		t.Errorf("README.md does not say %q (%v)", want, err)
 	}
 }
 
