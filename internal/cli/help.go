@@ -53,24 +53,24 @@ func (n *Node) path() string {
 
 // usage is the command's path with what it takes.
 func (n *Node) usage() string {
-	s := n.path()
+	words := []string{n.path()}
 	for _, f := range n.flags {
 		if f.required {
-			s += " " + f.summary()
+			words = append(words, f.summary())
 		}
 	}
 	for _, a := range n.Args {
 		if !a.Hidden {
-			s += " " + a.summary()
+			words = append(words, a.summary())
 		}
 	}
 	switch {
 	case len(n.Children) > 0:
-		s += " <command>"
+		words = append(words, "<command>")
 	case len(n.flags) > 0:
-		s += " [flags]"
+		words = append(words, "[flags]")
 	}
-	return s
+	return strings.Join(words, " ")
 }
 
 // summary is a value in one word.

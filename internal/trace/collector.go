@@ -243,10 +243,10 @@ func partly(answer []byte) error {
 			return
 		}
 		each(inner, func(n protowire.Number, text []byte, number uint64) {
-			switch n {
-			case 1:
+			if n == 1 { // rejected_spans
 				r.spans = int64(number) //nolint:gosec // as it was sent
-			case 2:
+			}
+			if n == 2 { // error_message
 				r.reason = string(text)
 			}
 		})
