@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/matchyard/matchyard/internal/model"
+	"github.com/matchyard/matchyard/internal/trace"
 )
 
 // beginSpan begins the request's span. The request is then carried out in its context, so
@@ -19,21 +20,26 @@ func (c *call) beginSpan() {
 // OpenTelemetry's where it has one.
 func (c *call) endSpan(status int) {
 	s := c.span
-	s.Str("rpc.system", "aws-api")
-	s.Str("rpc.service", model.TargetPrefix)
+	about := make([]trace.Attribute, 0, 8)
+	about = append(about,
+		trace.Str("rpc.system", "aws-api"),
+		trace.Str("rpc.service", model.TargetPrefix),
+		trace.Str("matchyard.protocol", c.protocol.String()),
+		trace.Str("aws.request_id", c.requestID),
+		trace.Int("http.response.status_code", status))
 	if c.op != nil {
 		s.Name(model.SigningName + "." + c.op.Name())
-		s.Str("rpc.method", c.op.Name())
+		about = append(about, trace.Str("rpc.method", c.op.Name()))
 	}
-	s.Str("matchyard.protocol", c.protocol.String())
-	s.Str("matchyard.access_key", c.accessKey())
-	s.Str("aws.request_id", c.requestID)
-	s.Int("http.response.status_code", status)
-	switch {
-	case status >= http.StatusInternalServerError:
+	if key := c.accessKey(); key != "" {
+		about = append(about, trace.Str("matchyard.access_key", key))
+	}
+	if c.code != codeOK && status < http.StatusInternalServerError { // the caller's doing
+		about = append(about, trace.Str("error.type", c.code))
+	}
+	s.With(about...)
+	if status >= http.StatusInternalServerError {
 		s.Fail(c.code)
-	case c.code != codeOK: // the caller's doing
-		s.Str("error.type", c.code)
 	}
 	s.End()
 }

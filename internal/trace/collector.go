@@ -238,16 +238,16 @@ func (c *collector) post(ctx context.Context, body []byte) (later time.Duration,
 // partly is the error of an ExportTraceServiceResponse whose partial_success refuses spans.
 func partly(answer []byte) error {
 	var r refused
-	each(answer, func(n protowire.Number, inner []byte, _ uint64) {
-		if n != 1 { // partial_success
+	each(answer, func(f field) {
+		if f.number != 1 || f.kind != protowire.BytesType { // partial_success
 			return
 		}
-		each(inner, func(n protowire.Number, text []byte, number uint64) {
-			if n == 1 { // rejected_spans
-				r.spans = int64(number) //nolint:gosec // as it was sent
-			}
-			if n == 2 { // error_message
-				r.reason = string(text)
+		each(f.text, func(f field) {
+			switch {
+			case f.number == 1 && f.kind == protowire.VarintType: // rejected_spans
+				r.spans = int64(f.value) //nolint:gosec // as it was sent
+			case f.number == 2 && f.kind == protowire.BytesType: // error_message
+				r.reason = string(f.text)
 			}
 		})
 	})
@@ -257,28 +257,35 @@ func partly(answer []byte) error {
 	return &r
 }
 
+// field is a field of a message: a text or a value, as its kind says.
+type field struct {
+	number protowire.Number
+	kind   protowire.Type
+	text   []byte
+	value  uint64
+}
+
 // each calls f for the fields of a message, as far as it can be read.
-func each(message []byte, f func(n protowire.Number, text []byte, number uint64)) {
+func each(message []byte, f func(field)) {
 	for len(message) > 0 {
-		n, kind, size := protowire.ConsumeTag(message)
-		if size < 0 {
+		var one field
+		var size int
+		if one.number, one.kind, size = protowire.ConsumeTag(message); size < 0 {
 			return
 		}
 		message = message[size:]
-		var text []byte
-		var number uint64
-		switch kind {
+		switch one.kind {
 		case protowire.BytesType:
-			text, size = protowire.ConsumeBytes(message)
+			one.text, size = protowire.ConsumeBytes(message)
 		case protowire.VarintType:
-			number, size = protowire.ConsumeVarint(message)
+			one.value, size = protowire.ConsumeVarint(message)
 		default:
-			size = protowire.ConsumeFieldValue(n, kind, message)
+			size = protowire.ConsumeFieldValue(one.number, one.kind, message)
 		}
 		if size < 0 {
 			return
 		}
-		f(n, text, number)
+		f(one)
 		message = message[size:]
 	}
 }

@@ -31,6 +31,22 @@ func (s Span) Name(name string) {
 	}
 }
 
+// Attribute is a name and a value.
+type Attribute = attribute.KeyValue
+
+// Str is an attribute with a text.
+func Str(key, value string) Attribute { return attribute.String(key, value) }
+
+// Int is an attribute with a number.
+func Int(key string, value int) Attribute { return attribute.Int(key, value) }
+
+// With sets attributes at once, which costs less than one by one.
+func (s Span) With(list ...Attribute) {
+	if s.span != nil {
+		s.span.SetAttributes(list...)
+	}
+}
+
 // Str sets an attribute. An empty value is none.
 func (s Span) Str(key, value string) {
 	if s.span != nil && value != "" {
