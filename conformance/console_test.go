@@ -280,7 +280,6 @@ func seed(t *testing.T, data string, w *world) {
 				if p%8 == 7 {
 					status, free = "READY", 1
 				}
-
 				processes = append(processes, []any{tx.NewKey(), key, int64(fleet), w.fleet, name, w.location, fmt.Sprintf("p-%d", p), status, free, tx.NowMs()})
 			}
 		}

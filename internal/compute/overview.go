@@ -49,13 +49,21 @@ type Rack struct {
 	Activating int64
 }
 
-// RacksTx are computes of a fleet, oldest first, and how many there are in all.
-func (s *Service) RacksTx(tx *store.Tx, fleet store.Key, skip, most int) (list []Rack, total int64, err error) {
+// RacksTx are computes of a fleet, oldest first, and how many there are in all; with only,
+// of those.
+func (s *Service) RacksTx(tx *store.Tx, fleet store.Key, only []store.Key, skip, most int) (list []Rack, total int64, err error) {
+	where, args := `fleet = $1`, []any{fleet, int64(most), int64(skip)}
+	if only != nil {
+		where, args = where+` AND `+tx.In("key", 4), append(args, store.List(tx, ints(only)))
+	}
 	if err := tx.QueryRow(`SELECT count(*) FROM compute WHERE fleet = $1`, fleet).Scan(&total); err != nil {
 		return nil, 0, err
 	}
+	if only != nil {
+		total = int64(len(only))
+	}
 	rows, err := tx.Query(`SELECT key, name, location, ip_address, managed, cordon, created_at, ready, free, hosting, activating
-		FROM compute WHERE fleet = $1 ORDER BY key LIMIT $2 OFFSET $3`, fleet, int64(most), int64(skip))
+		FROM compute WHERE `+where+` ORDER BY key LIMIT $2 OFFSET $3`, args...)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -106,6 +114,18 @@ func sdkName(version, language string) string {
 	return version + " " + language
 }
 
+// BadTx are the computes of a fleet with processes that are unhealthy or not connected, or
+// that ended since an instant (epoch milliseconds) for one of those reasons, oldest first.
+func (s *Service) BadTx(tx *store.Tx, fleet store.Key, since int64, reasons []EndReason) ([]store.Key, error) {
+	texts := make([]string, len(reasons))
+	for i, r := range reasons {
+		texts[i] = string(r)
+	}
+	return store.Column[store.Key](tx.Query(`SELECT key FROM compute c WHERE fleet = $1 AND EXISTS (SELECT 1 FROM process p WHERE p.compute = c.key AND
+			(p.ended_at IS NULL AND p.status <> 'CONNECTED' AND (p.healthy = 0 OR p.node IS NULL) OR p.ended_at >= $2 AND `+tx.In("p.ended_why", 3)+`))
+		ORDER BY key`, fleet, since, store.List(tx, texts)))
+}
+
 // Cell is a process as a map of a fleet shows it.
 type Cell struct {
 	Compute    store.Key
@@ -125,14 +145,10 @@ type Cell struct {
 // CellsTx are up to most processes of computes, those that have not ended first and among
 // them the oldest; of those that have, only what ended since an instant (epoch milliseconds).
 func (s *Service) CellsTx(tx *store.Tx, computes []store.Key, since int64, most int) (list []Cell, err error) {
-	keys := make([]int64, len(computes))
-	for i, k := range computes {
-		keys[i] = int64(k)
-	}
 	rows, err := tx.Query(`SELECT compute, process_id, status, healthy, CASE WHEN node IS NULL THEN 0 ELSE 1 END, free, activating,
 			CASE WHEN end_by IS NULL THEN 0 ELSE 1 END, port, sdk_version, sdk_language, coalesce(ended_at, 0), coalesce(ended_why, '')
 		FROM process WHERE `+tx.In("compute", 1)+` AND (ended_at IS NULL OR ended_at >= $2)
-		ORDER BY CASE WHEN ended_at IS NULL THEN 0 ELSE 1 END, key LIMIT $3`, store.List(tx, keys), since, int64(most))
+		ORDER BY CASE WHEN ended_at IS NULL THEN 0 ELSE 1 END, key LIMIT $3`, store.List(tx, ints(computes)), since, int64(most))
 	if err != nil {
 		return nil, err
 	}

@@ -76,6 +76,14 @@ func TestWhatRuns(t *testing.T) {
 		if slices.Sort(states); !slices.Equal(states, []string{"active", "free"}) {
 			d.t.Errorf("cells: %v", states)
 		}
+		// The one host is well; when its process is not, it is among the bad ones.
+		if v := d.read(http.StatusOK, "racks", "fleet", d.fleet, "bad", "1"); v["bad"] != 0.0 || len(list(v, "racks")) != 0 {
+			d.t.Errorf("bad hosts: %v", v)
+		}
+		must(d.t, d.Computes.Health(d.t.Context(), d.process(), false))
+		if v := d.read(http.StatusOK, "racks", "fleet", d.fleet, "bad", "1"); v["bad"] != 1.0 || v["total"] != 1.0 || !has(list(v, "racks"), "name", "rack") {
+			d.t.Errorf("bad hosts: %v", v)
+		}
 		game := d.read(http.StatusOK, "game", "id", id)
 		if game["name"] != hostile || game["compute"] != "rack" || game["mayEnd"] != true || list(game, "properties")[0]["value"] != hostile {
 			d.t.Errorf("game session: %v", game)

@@ -391,7 +391,8 @@ const (
 	cellsKept = 5 * time.Minute // after their end
 )
 
-// racks are the computes of a fleet with their processes, a page of them.
+// racks are the computes of a fleet with their processes, a page of them; with bad=1 of those
+// where something is wrong. How many these are is told either way.
 func (s *Server) racks(r *http.Request) (any, error) {
 	id, err := needed(r, "fleet")
 	if err != nil {
@@ -401,15 +402,28 @@ func (s *Server) racks(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	wrong, err := number(r, "bad", 0, 0, 1)
+	if err != nil {
+		return nil, err
+	}
 	var lines []RackLine
 	var total int64
+	var bad []store.Key
 	err = s.DB.Read(r.Context(), func(tx *store.Tx) error {
 		lines = []RackLine{}
 		f, err := s.fleetOf(tx, id)
 		if err != nil {
 			return err
 		}
-		racks, n, err := s.Computes.RacksTx(tx, f.Key, skip, limit)
+		since := tx.Now.Add(-cellsKept).UnixMilli()
+		if bad, err = s.Computes.BadTx(tx, f.Key, since, crashes[:]); err != nil {
+			return err
+		}
+		var only []store.Key
+		if wrong == 1 {
+			only = append([]store.Key{}, bad...)
+		}
+		racks, n, err := s.Computes.RacksTx(tx, f.Key, only, skip, limit)
 		if err != nil {
 			return err
 		}
@@ -423,14 +437,14 @@ func (s *Server) racks(r *http.Request) (any, error) {
 				Free: k.Free, Hosting: k.Hosting, Activating: k.Activating, Unwell: k.Ready - k.Free, Cells: []CellLine{},
 			})
 		}
-		cells, err := s.Computes.CellsTx(tx, keys, tx.Now.Add(-cellsKept).UnixMilli(), mostCells)
+		cells, err := s.Computes.CellsTx(tx, keys, since, mostCells)
 		for _, c := range cells {
 			l := &lines[at[c.Compute]]
 			l.Cells = append(l.Cells, CellLine{ID: c.ProcessID, State: stateOf(c), Port: c.Port, SDK: c.SDK, Why: string(c.Why)})
 		}
 		return err
 	})
-	return map[string]any{"racks": lines, "total": total}, err
+	return map[string]any{"racks": lines, "total": total, "bad": len(bad)}, err
 }
 
 // crashes are the ends that nobody asked for.

@@ -43,7 +43,7 @@ test("names of players stay text", async ({ page }) => {
   // Each is looked up by its link, and found under its own name.
   for (const name of servers.hostile) {
     await open(page, servers.busy, `#/player/${encodeURIComponent(name)}`);
-    await expect(page.getByRole("status").filter({ hasText: "player sessions of" })).toContainText(/^[1-9]/);
+    await expect(page.getByRole("status").filter({ hasText: "player session" })).toContainText(/^[1-9]/);
     expect(await page.locator("main bdi b").textContent()).toBe(name);
   }
   await well();
@@ -136,6 +136,17 @@ test("100,000 game sessions scroll smoothly", async ({ page }) => {
   await page.keyboard.press("Home");
   await expect(list.getByRole("row").first()).toContainText("crowd 99999");
   await well();
+});
+
+test("hosts where something is wrong are found among all", async ({ page }) => {
+  await open(page, servers.crowd, `#/fleet/${servers.crowd.fleet}`);
+  await expect(page.getByRole("button", { name: "Processes of rack-1" })).toBeVisible(); // which has none
+  await page.getByRole("checkbox").check();
+  await expect(page).toHaveURL(/bad=1/);
+  await expect(page.getByRole("region", { name: "Computes and their processes (400 bad ones)" })).toBeVisible(); // not connected
+  await expect(page.getByRole("button", { name: "Processes of rack-1" })).toHaveCount(0);
+  await page.getByRole("button", { name: "Processes of crowd-007" }).press("Enter");
+  await expect(page.getByRole("region", { name: "Processes", exact: true })).toContainText("unwell");
 });
 
 test("a timeline of 100,000 game sessions is added up by the server", async ({ page }) => {

@@ -103,16 +103,21 @@ function Heat(p: { route: Route; fleet: View }) {
   const managed = p.fleet.type === "EC2";
   const page = Number(p.route.query.get("page") ?? 0) || 0;
   const open = p.route.query.get("host") ?? "";
-  const { data, error } = useData<{ racks: Rack[]; total: number }>("racks", { fleet: id, skip: page * perPage, limit: perPage }, 3000);
+  const wrong = p.route.query.get("bad") === "1";
+  const { data, error } = useData<{ racks: Rack[]; total: number; bad: number }>("racks", { fleet: id, skip: page * perPage, limit: perPage, bad: wrong ? 1 : undefined }, 3000);
   const [picked, pick] = useState("");
   const total = data?.total ?? 0;
   const shown = data?.racks.find((r) => r.name === open);
   const show = (name: string, process = "") => { change(p.route, { host: name === open && !process ? undefined : name }); pick(process); };
   return (
-    <Panel title={`${managed ? "Instances" : "Computes"} and their processes (${n(total)})`}
+    <Panel title={`${managed ? "Instances" : "Computes"} and their processes (${n(total)}${wrong ? " bad ones" : ""})`}
       extra={managed ? <Cli command="describe-instances" args={[["fleet-id", id]]} what="the instances" /> : <Cli command="list-compute" args={[["fleet-id", id]]} what="the computes" />}>
       <Failed error={error} />
-      {total === 0 && data && (managed
+      {data && (data.bad > 0 || wrong) && (
+        <label class="row" style={{ marginBottom: "8px" }}><input type="checkbox" checked={wrong} onChange={(e) => change(p.route, { bad: e.currentTarget.checked ? 1 : undefined, page: undefined, host: undefined })} />
+          <span>only the <b class={data.bad ? "bad" : ""}>{n(data.bad)}</b> where processes are unhealthy, not connected or crashed in the last 5 minutes</span></label>
+      )}
+      {total === 0 && data && (wrong ? <Empty>None now.</Empty> : managed
         ? <Empty>No instance. {p.fleet.places.every((l) => l.desired === 0) ? <>None is desired: raise the capacity with <code>aws gamelift update-fleet-capacity</code>.</> : "The events tell how far the fleet is; a host agent has to be there (Operations, Hosts)."}</Empty>
         : <Empty>No compute yet. <code>aws gamelift register-compute</code> adds one to an Anywhere fleet.</Empty>)}
       <div class="heat" role="list" aria-label="Hosts, a cell a process">

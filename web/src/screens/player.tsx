@@ -42,7 +42,7 @@ function Stays(p: { id: string; now: number }) {
   };
   return (
     <section class="panel" aria-label="Player sessions">
-      <p role="status">{n(list.length)}{next ? " or more" : ""} player sessions of <bdi><b>{p.id}</b></bdi>, oldest first</p>
+      <p role="status" style={{ margin: "0 0 8px" }}>{n(list.length)}{next ? " or more" : ""} player session{list.length === 1 && !next ? "" : "s"} of <bdi><b>{p.id}</b></bdi>, oldest first</p>
       {list.length === 0 ? <Empty>Nobody of that id was in a game session, or it is too long ago.</Empty> : (
         <div class="scroll wide" tabIndex={0} role="region" aria-label="Player sessions, table">
           <table><thead><tr><th scope="col">Game session</th><th scope="col">Fleet</th><th scope="col">Status</th><th scope="col">Reserved</th><th scope="col">Left</th><th scope="col">Lasted</th><th scope="col">Address</th><th scope="col">Data</th><th scope="col"><span class="sr">Command</span></th></tr></thead>
