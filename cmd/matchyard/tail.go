@@ -279,5 +279,5 @@ func (p *tailPrinter) once(text string) {
 }
 
 func (p *tailPrinter) say(text string) {
-	fmt.Fprintln(term.Plain(os.Stderr), "matchyard:", text)
+	_, _ = fmt.Fprintln(term.Plain(os.Stderr), "matchyard:", text)
 }

@@ -385,8 +385,9 @@ func (t *tail) endWords(why hostmsg.TailReason) string {
 		return "host " + t.on.HostName + " shows as many logs as it takes"
 	case hostmsg.TailUnknown:
 		return "the game server does not run on host " + t.on.HostName + " any more"
+	default:
+		return "the agent ended it (" + string(why) + ")"
 	}
-	return "the agent ended it (" + string(why) + ")"
 }
 
 // markWords say marks of files to people.

@@ -91,7 +91,7 @@ func (y *farm) look(game, query string) *looks {
 	y.t.Helper()
 	l := &looks{t: y.t, events: make(chan said, 1000)}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err := y.gate.ServeTail(w, r, arn.GameSessionID(game), func(context.Context) error {
+		err := y.ServeTail(w, r, arn.GameSessionID(game), func(context.Context) error {
 			if l.denied.Load() {
 				return errors.New("no")
 			}
@@ -255,7 +255,7 @@ func TestTailsEnd(t *testing.T) {
 		asked[*hostmsg.TailStop](g.hand)
 		third := y.look(g.game, "")
 		asked[*hostmsg.Tail](g.hand)
-		go y.gate.end()
+		go y.end()
 		if e := third.until("the end", func(e said) bool { return e.kind == "end" }); e.Why != "restart" {
 			t.Errorf("end: %+v", e)
 		}
@@ -272,7 +272,7 @@ func TestASlowViewerHoldsUpNobody(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
-			done <- y.gate.ServeTail(w, r.WithContext(ctx), arn.GameSessionID(g.game), func(context.Context) error { return nil })
+			done <- y.ServeTail(w, r.WithContext(ctx), arn.GameSessionID(g.game), func(context.Context) error { return nil })
 		}()
 		m := asked[*hostmsg.Tail](g.hand)
 		quick := y.look(g.game, "")
