@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/matchyard/matchyard/internal/matchmaking"
@@ -45,11 +46,19 @@ type explainFlags struct {
 // explainTime is how long the server may take.
 const explainTime = 30 * time.Second
 
+// adminURL takes the admin address as the ready line has it, too.
+func adminURL(address string) string {
+	if strings.Contains(address, "://") {
+		return strings.TrimSuffix(address, "/")
+	}
+	return "http://" + address
+}
+
 // explain prints the explanation of a thing, which has the type E.
 func explain[E fmt.Stringer](ctx context.Context, out *stdout, c explainFlags, kind, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, explainTime)
 	defer cancel()
-	text, err := ask(ctx, "http://"+c.Admin+"/explain/"+kind+"/"+url.PathEscape(id))
+	text, err := ask(ctx, adminURL(c.Admin)+"/explain/"+kind+"/"+url.PathEscape(id))
 	if err != nil {
 		return err
 	}

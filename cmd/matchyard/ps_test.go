@@ -49,7 +49,7 @@ func TestLooking(t *testing.T) {
 		t.Errorf("status:\n%s", out)
 	}
 	var s serverStatus
-	if err := json.Unmarshal([]byte(ok("status", "-o", "json", "--admin", admin)), &s); err != nil || len(s.Fleets) != fleets || s.Database != "sqlite" {
+	if err := json.Unmarshal([]byte(ok("status", "-o", "json", "--admin", "http://"+admin)), &s); err != nil || len(s.Fleets) != fleets || s.Database != "sqlite" {
 		t.Errorf("status as JSON: %v %d %s", err, len(s.Fleets), s.Database)
 	}
 	if out := ok("ps", "fleets"); strings.Count(out, "\n") != fleets+1 || !strings.Contains(out, `"\x1b[2J\x1b]0;pwned\a\u202e"  fleet-`) {

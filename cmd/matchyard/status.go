@@ -71,7 +71,7 @@ func (c *statusCmd) ask(ctx context.Context) (s serverStatus, err error) {
 	var q struct{ Queues []waiting }
 	var m struct{ Matchmakers []waiting }
 	for page, v := range map[string]any{"overview": &o, "operations": &n, "queues": &q, "matchmakers": &m} {
-		text, err := ask(ctx, "http://"+c.Admin+"/api/"+page)
+		text, err := ask(ctx, adminURL(c.Admin)+"/api/"+page)
 		if err != nil {
 			return s, err
 		}
