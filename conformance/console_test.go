@@ -326,12 +326,13 @@ func guarded(t *testing.T) map[string]any {
 	s := serve(t, "")
 	w := newWorld(t, s)
 	gs, _ := w.room(t, "ws", 4)
+	ending, _ := w.room(t, "ws", 4)
 	made := manageKeys(t, s, "create", "reader", "--policy", "read-only")
 	pick := func(name string) string {
 		_, rest, _ := strings.Cut(made, name+"=")
 		return strings.Fields(rest + " ")[0]
 	}
 	return map[string]any{
-		"url": s.admin, "fleet": w.fleet, "game": *gs.GameSessionId, "key": s.key, "secret": s.secret, "readKey": pick("AWS_ACCESS_KEY_ID"), "readSecret": pick("AWS_SECRET_ACCESS_KEY"),
+		"url": s.admin, "fleet": w.fleet, "game": *gs.GameSessionId, "ending": *ending.GameSessionId, "key": s.key, "secret": s.secret, "readKey": pick("AWS_ACCESS_KEY_ID"), "readSecret": pick("AWS_SECRET_ACCESS_KEY"),
 	}
 }

@@ -305,8 +305,8 @@ func pageOf(r *http.Request, most int64) (skip, limit int, err error) {
 	return int(s), int(l), err
 }
 
-// span is a length of time of the query, in seconds.
-func spanOf(r *http.Request, none time.Duration) (time.Duration, error) {
-	n, err := number(r, "span", int64(none/time.Second), 1, 31*24*3600)
+// spanOf is a length of time of the query, in seconds; an hour when there is none.
+func spanOf(r *http.Request) (time.Duration, error) {
+	n, err := number(r, "span", 3600, 1, 31*24*3600)
 	return time.Duration(n) * time.Second, err
 }

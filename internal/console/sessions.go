@@ -125,7 +125,7 @@ func (s *Server) timeline(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	span, err := spanOf(r, time.Hour)
+	span, err := spanOf(r)
 	if err != nil {
 		return nil, err
 	}

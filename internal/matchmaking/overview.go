@@ -50,8 +50,8 @@ type Seen struct {
 	Backfill  bool
 	Match     string
 	Game      string // ARN of the game session of a completed one
-	StartedAt int64 // epoch milliseconds
-	EndedAt   int64 // 0: it has not
+	StartedAt int64  // epoch milliseconds
+	EndedAt   int64  // 0: it has not
 }
 
 // TicketsTx are tickets of a configuration: those that have not ended, longest waiting first,

@@ -180,7 +180,7 @@ test("rules are edited, tried and compared", async ({ page }) => {
 });
 
 test("who changes something signs in, and may what the key may", async ({ page }) => {
-  const game = `#/game/${encodeURIComponent(servers.serve.game)}`;
+  const game = `#/game/${encodeURIComponent(servers.serve.ending)}`;
   await open(page, servers.serve, game);
   const signIn = async (key: string, secret: string) => {
     await page.getByLabel("Access key id").fill(key);
@@ -195,7 +195,7 @@ test("who changes something signs in, and may what the key may", async ({ page }
   await expect(page.getByText("signed in as reader")).toBeVisible();
   await expect(page.getByRole("button", { name: "End…" })).toBeDisabled({ timeout: 10_000 });
   await page.getByRole("button", { name: "Sign out" }).click();
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await signIn(servers.serve.key, servers.serve.secret);
   await expect(page.getByRole("button", { name: "End…" })).toBeEnabled({ timeout: 10_000 });
   const cookies = await page.context().cookies();

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { expect, type Page } from "@playwright/test";
 
-interface Where { url: string; fleet: string; game: string; player: string; queue: string; placement: string; waiting: string; matchmaker: string; ticket: string; total: number; key: string; secret: string; readKey: string; readSecret: string; broken: string }
+interface Where { url: string; fleet: string; game: string; player: string; queue: string; placement: string; waiting: string; matchmaker: string; ticket: string; total: number; key: string; secret: string; readKey: string; readSecret: string; broken: string; ending: string }
 export const servers = JSON.parse(readFileSync(process.env.MATCHYARD_SERVERS!, "utf8")) as { hostile: string[]; empty: Where; one: Where; busy: Where; crowd: Where; serve: Where; managed: Where };
 
 // screens are the links of every view that a server can show.
