@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"strings"
@@ -36,6 +37,8 @@ func (a *App) guard(ctx context.Context, api *awsapi.Server) error {
 	}
 	if keys.SealKey == nil {
 		a.logger.Warn("secrets are stored as they are; seal-key-file would seal them")
+	} else if info, err := os.Stat(a.config.SealKeyFile); err == nil && info.Mode().Perm()&0o007 != 0 {
+		a.logger.Warn("every user of this machine may use the seal key", slog.String("seal-key-file", a.config.SealKeyFile), slog.String("mode", info.Mode().String()))
 	}
 	a.rooms.builds.Seal, a.rooms.computes.Seal = keys.Ring(), keys.Ring()
 	root, made, err := keys.EnsureRoot(ctx, a.config.RootAccessKeyID, a.config.RootSecretAccessKey)

@@ -1,8 +1,10 @@
 package app_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -235,5 +237,33 @@ func TestABadSealKeyFile(t *testing.T) {
 	}
 	if _, err := openApp(t, c); err == nil || !strings.HasPrefix(err.Error(), "seal-key-file: ") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// A seal key that others can read is no secret. It may have older keys behind it.
+func TestASealKeyThatOthersCanRead(t *testing.T) {
+	for mode, warned := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o644: true} {
+		var log bytes.Buffer
+		c := config.Default()
+		dir := t.TempDir()
+		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		c.Listen, c.Admin, c.Store, c.SealKeyFile = "127.0.0.1:0", config.Off, "sqlite:"+filepath.Join(dir, "db"), filepath.Join(dir, "seal")
+		key := base64.StdEncoding.EncodeToString(make([]byte, 32))
+		if err := os.WriteFile(c.SealKeyFile, []byte(key+"\n"+strings.Repeat("ab", 32)+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(c.SealKeyFile, mode); err != nil {
+			t.Fatal(err)
+		}
+		a, err := app.Open(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+		if got := strings.Contains(log.String(), "every user of this machine"); got != warned {
+			t.Errorf("mode %v: the log has %s", mode, log.String())
+		}
 	}
 }
