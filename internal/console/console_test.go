@@ -102,6 +102,12 @@ func TestWhatRuns(t *testing.T) {
 		if len(lanes) != 1 || len(list(list(lanes[0], "bars")[0], "stays")) != 2 {
 			d.t.Errorf("timeline: %v", lanes)
 		}
+		if v := d.read(http.StatusOK, "timeline", "fleet", d.fleet, "host", "rac"); v["total"] != 1.0 || v["hosts"] != 1.0 {
+			d.t.Errorf("timeline of rac*: %v", v)
+		}
+		if v := d.read(http.StatusOK, "timeline", "fleet", d.fleet, "host", "none"); v["total"] != 0.0 || len(list(v, "lanes")) != 0 {
+			d.t.Errorf("timeline of no host: %v", v)
+		}
 		if events := list(d.read(http.StatusOK, "fleet/events", "fleet", d.fleet), "events"); !has(events, "code", "FLEET_CREATED") {
 			d.t.Errorf("events: %v", events)
 		}

@@ -114,7 +114,8 @@ const (
 	staysOfBar    = 32
 )
 
-// timeline are the game sessions of a fleet over a time, in lanes by host.
+// timeline are the game sessions of a fleet over a time, in lanes by host; with host of those
+// whose name has that in it.
 func (s *Server) timeline(r *http.Request) (any, error) {
 	id, err := needed(r, "fleet")
 	if err != nil {
@@ -136,12 +137,19 @@ func (s *Server) timeline(r *http.Request) (any, error) {
 	if from >= to {
 		return nil, badRequest("from is not before to")
 	}
+	host, err := text(r, "host")
+	if err != nil {
+		return nil, err
+	}
 	lanes := map[string]*Lane{}
-	total := 0
+	total, scanned := 0, 0
 	detailed := true
 	err = s.Sessions.Between(r.Context(), arn.FleetID(id), from, to, func(g session.Seen) bool {
-		total++
 		name := string(g.Compute)
+		if scanned++; !strings.Contains(name, host) {
+			return scanned < mostScanned
+		}
+		total++
 		l := lanes[name]
 		if l == nil {
 			l = &Lane{Host: name, Load: make([]int, timelineParts+1)}
@@ -152,7 +160,7 @@ func (s *Server) timeline(r *http.Request) (any, error) {
 		if detailed = detailed && total <= mostBars; detailed {
 			l.Bars = append(l.Bars, Bar{ID: g.ID, Status: g.Status, From: g.CreatedAt, To: g.EndedAt, Players: g.Players, Maximum: g.Maximum})
 		}
-		return total < mostScanned
+		return scanned < mostScanned
 	})
 	if err != nil {
 		return nil, err

@@ -155,6 +155,10 @@ test("a timeline of 100,000 game sessions is added up by the server", async ({ p
   await expect(page.locator("canvas").first()).toBeVisible();
   await page.getByRole("button", { name: "Zoom in" }).click();
   await expect(page).toHaveURL(/from=\d+/);
+  await page.getByLabel("Host contains").fill("crowd-399"); // the last of 400
+  await page.getByLabel("Host contains").press("Enter");
+  await expect(page.getByRole("status").filter({ hasText: "on 1 hosts" })).toBeVisible();
+  await expect(page.getByRole("region", { name: "Game sessions in the timeline" })).toContainText("crowd-399"); // few enough for single bars
 });
 
 test("rules are edited, tried and compared", async ({ page }) => {

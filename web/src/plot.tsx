@@ -9,7 +9,7 @@ export interface Mark { at: number; text: string; color?: string }
 const css = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // With fewer points than this, each has a dot: a line of one point would not be seen.
-const dotted = 40;
+const dotted = 12;
 
 // Plot draws lines over time; marks are instants at which something changed, and what it was
 // is told when the pointer is near. The figures are also in words, for those who do not see
