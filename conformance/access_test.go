@@ -29,7 +29,7 @@ import (
 func production(t *testing.T, f func(t *testing.T, s *server), args ...string) {
 	t.Helper()
 	t.Parallel()
-	for _, database := range []string{"sqlite", "postgres"} {
+	for _, database := range storetest.Databases() {
 		t.Run(database, func(t *testing.T) {
 			t.Parallel()
 			url := ""

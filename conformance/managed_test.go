@@ -573,7 +573,7 @@ func TestFleetsThatDoNotStart(t *testing.T) {
 func eachServe(t *testing.T, f func(t *testing.T, s *server)) {
 	t.Helper()
 	t.Parallel()
-	for _, database := range []string{"sqlite", "postgres"} {
+	for _, database := range storetest.Databases() {
 		t.Run(database, func(t *testing.T) {
 			t.Parallel()
 			url := ""

@@ -359,7 +359,7 @@ func (l *told) wait(t testing.TB, n int, kind, configuration string) (list []tol
 func eachTold(t *testing.T, f func(t *testing.T, s *server, l *told)) {
 	t.Helper()
 	t.Parallel()
-	for _, database := range []string{"sqlite", "postgres"} {
+	for _, database := range storetest.Databases() {
 		t.Run(database, func(t *testing.T) {
 			t.Parallel()
 			l := &told{}

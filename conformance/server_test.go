@@ -44,7 +44,7 @@ type server struct {
 func each(t *testing.T, f func(t *testing.T, s *server)) {
 	t.Helper()
 	t.Parallel()
-	for _, database := range []string{"sqlite", "postgres"} {
+	for _, database := range storetest.Databases() {
 		t.Run(database, func(t *testing.T) {
 			t.Parallel()
 			f(t, dev(t, database))

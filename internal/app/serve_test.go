@@ -47,7 +47,7 @@ func production(t *testing.T, database string, speakJSON bool) (*testkit.Server,
 }
 
 func TestAServerForProductionChecksWhoCalls(t *testing.T) {
-	for _, database := range []string{"sqlite", "postgres"} {
+	for _, database := range storetest.Databases() {
 		for _, protocol := range []string{"cbor", "json"} {
 			t.Run(database+"/"+protocol, func(t *testing.T) {
 				s, c := production(t, database, protocol == "json")
@@ -108,7 +108,7 @@ func TestAServerForProductionChecksWhoCalls(t *testing.T) {
 // A key whose policy allows one operation on one fleet can do nothing else, and what it
 // tried to change is in the audit log.
 func TestAKeyForOneFleet(t *testing.T) {
-	for _, database := range []string{"sqlite", "postgres"} {
+	for _, database := range storetest.Databases() {
 		for _, protocol := range []string{"cbor", "json"} {
 			t.Run(database+"/"+protocol, func(t *testing.T) {
 				s, c := production(t, database, protocol == "json")

@@ -20,6 +20,7 @@ import (
 const crashEnv = "MATCHYARD_STORE_CRASH"
 
 func TestMain(m *testing.M) {
+	storetest.Always = true
 	if path := os.Getenv(crashEnv); path != "" {
 		writeUntilKilled(path)
 		return

@@ -51,10 +51,10 @@ type Server struct {
 	stop    func()
 }
 
-// Each runs f against a fresh server on each database and in each protocol.
+// Each runs f against a fresh server on each of storetest.Databases and in each protocol.
 func Each(t *testing.T, f func(t *testing.T, s *Server)) {
 	t.Helper()
-	for _, database := range []string{"sqlite", "postgres"} {
+	for _, database := range storetest.Databases() {
 		for _, protocol := range []string{"cbor", "json"} {
 			t.Run(database+"/"+protocol, func(t *testing.T) {
 				o := Options{JSON: protocol == "json"}

@@ -266,7 +266,7 @@ func TestWhatWaitedTooLongForASinkThatIsDownIsGivenUpWithIt(t *testing.T) {
 }
 
 func TestACrashBetweenSendingAndMarkingSendsAgain(t *testing.T) {
-	for _, database := range []string{"sqlite", "postgres"} {
+	for _, database := range storetest.Databases() {
 		t.Run(database, func(t *testing.T) {
 			url := "sqlite:" + t.TempDir() + "/db"
 			if database == "postgres" {

@@ -59,7 +59,7 @@ func has(t *testing.T, step map[string]any, member, want string) {
 
 func TestBoto3ReadsAQueue(t *testing.T) {
 	interpreter := python(t, "boto3")
-	for _, database := range []string{"sqlite", "postgres"} {
+	for _, database := range storetest.Databases() {
 		t.Run(database, func(t *testing.T) {
 			t.Parallel()
 			url := "sqlite:" + t.TempDir() + "/db"

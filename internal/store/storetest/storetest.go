@@ -35,17 +35,32 @@ func (c *Clock) Advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// Each runs f as a subtest on a fresh database of each kind, with a clock that stands still.
+// Always makes Databases name all of them under -short too, for tests of the store itself.
+var Always bool
+
+// Databases are the kinds that a test runs on: "sqlite" and "postgres". Under -short, which
+// looks for races with all tests slowed down, rooms and servers have SQLite alone; what is
+// PostgreSQL's own, as several nodes are, has tests that name it.
+func Databases() []string {
+	if testing.Short() && !Always {
+		return []string{"sqlite"}
+	}
+	return []string{"sqlite", "postgres"}
+}
+
+// Each runs f as a subtest on a fresh database of each of Databases, with a clock that
+// stands still.
 func Each(t *testing.T, f func(t *testing.T, db *store.DB, clock *Clock)) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) {
-		clock := NewClock()
-		f(t, Open(t, "sqlite:"+t.TempDir()+"/db", clock.Now), clock)
-	})
-	t.Run("postgres", func(t *testing.T) {
-		clock := NewClock()
-		f(t, Open(t, PostgresURL(t), clock.Now), clock)
-	})
+	for _, database := range Databases() {
+		t.Run(database, func(t *testing.T) {
+			clock, url := NewClock(), "sqlite:"+t.TempDir()+"/db"
+			if database == "postgres" {
+				url = PostgresURL(t)
+			}
+			f(t, Open(t, url, clock.Now), clock)
+		})
+	}
 }
 
 // Open opens the database of url until the test ends. Where two handles of one database are
