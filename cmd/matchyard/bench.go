@@ -33,6 +33,7 @@ func (c *benchCmd) Run(ctx context.Context, _ *cli.Context, out *stdout) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
+	defer ballast()() // as the servers have that are measured
 	return bench.Run(ctx, bench.Options{
 		Only:     c.Only,
 		Length:   time.Duration(max(c.Seconds, 1)) * time.Second,

@@ -32,10 +32,14 @@ func (c *serveCmd) Run(ctx context.Context, parsed *cli.Context, out *stdout) er
 	return c.serve(ctx, parsed, out, false)
 }
 
-// ballast puts the collector off. It runs when the heap has doubled, and what a server holds
-// is a few MiB, so that under load it would run a hundred times a second. These bytes count
-// as heap and are never touched, so they take no memory.
-const ballast = 16 << 20
+// ballast puts the collector off until the function it returns is called. The collector runs
+// when the heap has doubled, and what a server holds is a few MiB, so that under load it would
+// run a hundred times a second. These bytes count as heap and are never touched, so they take
+// no memory.
+func ballast() (drop func()) {
+	untouched := make([]byte, 16<<20)
+	return func() { runtime.KeepAlive(untouched) }
+}
 
 // longestStop is how long a stop may take, of the ten seconds that are promised.
 const longestStop = 9500 * time.Millisecond
@@ -46,8 +50,7 @@ func (f *flags) serve(ctx context.Context, parsed *cli.Context, out *stdout, dev
 	if err != nil {
 		return err
 	}
-	untouched := make([]byte, ballast)
-	defer runtime.KeepAlive(untouched)
+	defer ballast()()
 	a, err := app.Open(ctx, c)
 	if err != nil {
 		return err
