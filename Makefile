@@ -2,7 +2,7 @@
 #
 #   make demo     a real game server and real players, end to end, in a minute (KEEP=1 leaves it up)
 #   make test     all tests, on SQLite and PostgreSQL, with the real AWS clients
-#   make check    format, lint, tidy modules, generated code, data races
+#   make check    format, lint, tidy modules, generated code, builds for other systems, data races
 #   make bench    speed, one line a path (BENCH=NAME for one, BENCH_SECONDS=N its length)
 #   make fuzz     each fuzz target for FUZZ_SECONDS
 #   make build    bin/matchyard, with the console if npm is there
@@ -20,7 +20,7 @@ PARALLEL      ?= 4
 # Modules of their own: programs that must not put their dependencies into the product.
 MODULES := examples/gameserver conformance/oldgo
 
-.PHONY: build console console-test demo test check lint race generate tidy fuzz bench tools clean
+.PHONY: build console console-test demo test check lint cross race generate tidy fuzz bench tools clean
 
 build: console
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/matchyard ./cmd/matchyard
@@ -45,11 +45,17 @@ tools:
 test: tools console
 	$(GO) test -parallel $(PARALLEL) -timeout 14m ./...
 
-check: lint tidy generate race
+check: lint tidy generate cross race
 
 lint:
 	$(GO) vet ./...
 	$(TOOL) golangci-lint run ./...
+
+# The other systems that there are releases for.
+cross:
+	@for system in windows/amd64 darwin/arm64; do \
+	  CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) build -o /dev/null ./cmd/matchyard || exit 1; \
+	done
 
 # On SQLite, but for the store, and nodes that share a PostgreSQL.
 race: tools
