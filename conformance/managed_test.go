@@ -24,8 +24,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/gamelift"
 	"github.com/aws/aws-sdk-go-v2/service/gamelift/types"
 	"github.com/gobwas/ws"
-
-	"github.com/matchyard/matchyard/internal/store/storetest"
 )
 
 // A build is a folder: paths and what is in the files. Scripts begin with "#!", and are
@@ -568,23 +566,7 @@ func TestFleetsThatDoNotStart(t *testing.T) {
 	})
 }
 
-// eachServe runs a test against a production server of its own on each database, with
-// hosts that are lost after twenty seconds.
-func eachServe(t *testing.T, f func(t *testing.T, s *server)) {
-	t.Helper()
-	t.Parallel()
-	for _, database := range storetest.Databases() {
-		t.Run(database, func(t *testing.T) {
-			t.Parallel()
-			url := ""
-			if database == "postgres" {
-				url = storetest.PostgresURL(t)
-			}
-			f(t, serve(t, url, "--host-lost-after", lostAfter.String()))
-		})
-	}
-}
-
+// lostAfter is when a host is lost that nobody hears of.
 const lostAfter = 20 * time.Second
 
 // instanceCount is how many instances TestAHostIsLost spreads.
@@ -627,7 +609,7 @@ func starts(t testing.TB, hosts ...*rack) map[string]int {
 // sessions are over, and those of the other one are what they were: nothing is counted twice.
 func TestAHostIsLost(t *testing.T) {
 	n := instanceCount(t)
-	eachServe(t, func(t *testing.T, s *server) {
+	production(t, func(t *testing.T, s *server) {
 		east, west := s.rack(t, "east", "127.0.0.2", n), s.rack(t, "west", "127.0.0.3", n)
 		w := arena(t, s, 1)
 		begun := time.Now()
@@ -757,7 +739,7 @@ func TestAHostIsLost(t *testing.T) {
 		if all := w.instances(t); len(all[types.InstanceStatusActive]) != n || len(all) != 1 {
 			t.Errorf("instances: %v", all)
 		}
-	})
+	}, "--host-lost-after", lostAfter.String())
 }
 
 // connected waits until the server says of a host that it is connected, or not.
@@ -785,7 +767,7 @@ func (s *server) connected(t testing.TB, name string, want bool) {
 // next agent watches them again. Then the server is killed: no game ends, and players join
 // after its restart.
 func TestGamesOutliveAgentAndServer(t *testing.T) {
-	eachServe(t, func(t *testing.T, s *server) {
+	production(t, func(t *testing.T, s *server) {
 		host := s.rack(t, "only", "127.0.0.2", 4)
 		w := arena(t, s, 1)
 		w.resize(t, 3)
@@ -862,14 +844,14 @@ func TestGamesOutliveAgentAndServer(t *testing.T) {
 			out, err := w.api.GetGameSessionLogUrl(t.Context(), &gamelift.GetGameSessionLogUrlInput{GameSessionId: sessions[0].GameSessionId})
 			return err == nil && out.PreSignedUrl != nil && *out.PreSignedUrl != "" && strings.HasPrefix(get(t, *out.PreSignedUrl), "PK")
 		})
-	})
+	}, "--host-lost-after", lostAfter.String())
 }
 
 // What is changed on a running fleet: more processes by another runtime configuration, which
 // hosts that run take up; fewer instances, of which the idle ones go first and those with a
 // protected game session stay; and its deletion, which ends everything.
 func TestARunningFleetIsChanged(t *testing.T) {
-	eachServe(t, func(t *testing.T, s *server) {
+	production(t, func(t *testing.T, s *server) {
 		host := s.rack(t, "only", "127.0.0.2", 8)
 		w := arena(t, s, 1)
 		w.resize(t, 4)
@@ -928,7 +910,7 @@ func TestARunningFleetIsChanged(t *testing.T) {
 			check(t, err)
 			return len(games(host.data)) == 0 && len(left) == 0
 		})
-	})
+	}, "--host-lost-after", lostAfter.String())
 }
 
 // Target tracking, minute by minute: capacity follows the game sessions that are made, stays
