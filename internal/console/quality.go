@@ -229,19 +229,11 @@ func stepsOf(rules *flexmatch.RuleSet) (steps []float64) {
 func byWait(list []made, steps []float64) []QualityRow {
 	rows := make([]QualityRow, len(steps)+1)
 	parts := make([][]made, len(rows))
-	for i := range rows {
-		if i > 0 {
-			rows[i].From = steps[i-1]
-		}
-		if i < len(steps) {
-			rows[i].To = steps[i]
-		}
+	for i, b := range bins(nil, steps...) {
+		rows[i].From, rows[i].To = b.From, b.To
 	}
 	for _, m := range list {
-		i := 0
-		for i < len(steps) && m.wait >= steps[i] {
-			i++
-		}
+		i := binOf(m.wait, steps)
 		parts[i] = append(parts[i], m)
 	}
 	for i, part := range parts {

@@ -228,13 +228,17 @@ func bins(values []float64, bounds ...float64) []Bin {
 		}
 	}
 	for _, v := range values {
-		i := 0
-		for i < len(bounds) && v >= bounds[i] {
-			i++
-		}
-		list[i].Count++
+		list[binOf(v, bounds)].Count++
 	}
 	return list
+}
+
+// binOf is the index of a value's bin.
+func binOf(v float64, bounds []float64) (i int) {
+	for i < len(bounds) && v >= bounds[i] {
+		i++
+	}
+	return i
 }
 
 // placement tells why a placement went as it did.
