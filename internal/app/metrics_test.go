@@ -10,20 +10,26 @@ import (
 	"github.com/matchyard/matchyard/internal/testkit"
 )
 
+// played is a fleet whose one process hosts an active game session of seven slots.
+func played(t *testing.T, s *testkit.Server) (fleet, game string) {
+	t.Helper()
+	fleet = arena(t, s.Client)
+	must[gamelift.RegisterComputeOutput](t)(s.Client.RegisterCompute(t.Context(), &gamelift.RegisterComputeInput{
+		FleetId: &fleet, ComputeName: new("host"), Location: new("custom-home"), IpAddress: new("127.0.0.1"),
+	}))
+	server := s.Dial(fleet, "host", "process-1", "")
+	server.Ready(7000)
+	game = *must[gamelift.CreateGameSessionOutput](t)(s.Client.CreateGameSession(t.Context(), &gamelift.CreateGameSessionInput{
+		FleetId: &fleet, Location: new("custom-home"), MaximumPlayerSessionCount: new(int32(7)),
+	})).GameSession.GameSessionId
+	server.Call("ActivateGameSession", testkit.Message{"GameSessionId": game})
+	return fleet, game
+}
+
 // What runs on a fleet shows under AWS's names.
 func TestMetricsOfAFleet(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, s *testkit.Server) {
-		ctx := t.Context()
-		fleet := arena(t, s.Client)
-		must[gamelift.RegisterComputeOutput](t)(s.Client.RegisterCompute(ctx, &gamelift.RegisterComputeInput{
-			FleetId: &fleet, ComputeName: new("host"), Location: new("custom-home"), IpAddress: new("127.0.0.1"),
-		}))
-		server := s.Dial(fleet, "host", "process-1", "")
-		server.Ready(7000)
-		game := must[gamelift.CreateGameSessionOutput](t)(s.Client.CreateGameSession(ctx, &gamelift.CreateGameSessionInput{
-			FleetId: &fleet, Location: new("custom-home"), MaximumPlayerSessionCount: new(int32(7)),
-		}))
-		server.Call("ActivateGameSession", testkit.Message{"GameSessionId": *game.GameSession.GameSessionId})
+		fleet, _ := played(t, s)
 		_, body := s.Get(s.Admin + "/metrics")
 		labels := `{fleet_id="` + fleet + `",location="custom-home"} `
 		for _, want := range []string{
@@ -44,19 +50,9 @@ func TestMetricsOfAFleet(t *testing.T) {
 // A game session that is asked to end is not active any more, but still has its process.
 func TestMetricsOfAnEndingGameSession(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, s *testkit.Server) {
-		ctx := t.Context()
-		fleet := arena(t, s.Client)
-		must[gamelift.RegisterComputeOutput](t)(s.Client.RegisterCompute(ctx, &gamelift.RegisterComputeInput{
-			FleetId: &fleet, ComputeName: new("host"), Location: new("custom-home"), IpAddress: new("127.0.0.1"),
-		}))
-		server := s.Dial(fleet, "host", "process-1", "")
-		server.Ready(7000)
-		game := must[gamelift.CreateGameSessionOutput](t)(s.Client.CreateGameSession(ctx, &gamelift.CreateGameSessionInput{
-			FleetId: &fleet, Location: new("custom-home"), MaximumPlayerSessionCount: new(int32(7)),
-		})).GameSession.GameSessionId
-		server.Call("ActivateGameSession", testkit.Message{"GameSessionId": *game})
-		must[gamelift.TerminateGameSessionOutput](t)(s.Client.TerminateGameSession(ctx, &gamelift.TerminateGameSessionInput{
-			GameSessionId: game, TerminationMode: types.TerminationModeTriggerOnProcessTerminate,
+		fleet, game := played(t, s)
+		must[gamelift.TerminateGameSessionOutput](t)(s.Client.TerminateGameSession(t.Context(), &gamelift.TerminateGameSessionInput{
+			GameSessionId: &game, TerminationMode: types.TerminationModeTriggerOnProcessTerminate,
 		}))
 		_, body := s.Get(s.Admin + "/metrics")
 		labels := `{fleet_id="` + fleet + `",location="custom-home"} `
